@@ -1,0 +1,6 @@
+export { createAgentxClient } from './agentx-client.ts';
+export type { AgentxClient, AgentxClientOptions } from './agentx-client.ts';
+export { createGrpcTransport } from './grpc-transport.ts';
+export type { CallOutcome, GrpcTransport, GrpcTransportOptions } from './grpc-transport.ts';
+export { receive } from './receive.ts';
+export type { ReceiveOptions } from './receive.ts';

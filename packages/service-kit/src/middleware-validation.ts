@@ -1,0 +1,38 @@
+import type { DescMessage, Message } from '@bufbuild/protobuf';
+import { pathToString } from '@bufbuild/protobuf/reflect';
+import { createValidator } from '@bufbuild/protovalidate';
+import type { Violation } from '@bufbuild/protovalidate';
+import { Code } from '@connectrpc/connect';
+import { BadRequestSchema } from '@agentx/gen/google/rpc/error_details_pb.ts';
+import { DomainError } from './errors.ts';
+
+/** Checks a request against the rules in its protobuf file. Throws INVALID_ARGUMENT `INVALID_REQUEST`. */
+export type ValidateRequest = (schema: DescMessage, request: Message) => void;
+
+/**
+ * A check that compiles the rules of each message type once, when the first message of that type comes. The error
+ * names every field at fault, in its text and as `google.rpc.BadRequest`.
+ */
+export function createRequestValidation(): ValidateRequest {
+  const validator = createValidator();
+  return (schema, request) => {
+    const result = validator.validate(schema, request);
+    if (result.kind === 'valid') return;
+    if (result.kind === 'error') throw result.error;
+    throw invalidRequest(result.violations);
+  };
+}
+
+function invalidRequest(violations: readonly Violation[]): DomainError {
+  const fieldViolations = violations.map(({ field, message, ruleId }) => ({
+    field: pathToString(field),
+    description: message,
+    reason: ruleId.replace(/\W+/g, '_').toUpperCase(),
+  }));
+  const text = fieldViolations.map(({ field, description }) =>
+    field === '' ? description : `${field}: ${description}`,
+  );
+  return new DomainError(Code.InvalidArgument, 'INVALID_REQUEST', text.join('; '), {
+    details: [{ desc: BadRequestSchema, value: { fieldViolations } }],
+  });
+}

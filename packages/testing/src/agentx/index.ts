@@ -1,0 +1,12 @@
+export { connectEngine } from './engine-client.ts';
+export type { EngineClient } from './engine-client.ts';
+export { agentxEnvironment } from './environment.ts';
+export * from './events.ts';
+export { checkStored } from './invariants.ts';
+export { startDesktop, desktopCommand } from './start-desktop.ts';
+export type { Desktop, DesktopOptions } from './start-desktop.ts';
+export { startServices } from './start-services.ts';
+export type { Services, ServicesOptions } from './start-services.ts';
+export { processesWith } from './processes-with.ts';
+export { readPostgres, readSqlite } from './stored-rows.ts';
+export type { Row, Stored } from './stored-rows.ts';

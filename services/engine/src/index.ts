@@ -1,0 +1,8 @@
+export { engineConfig } from './config.ts';
+export type { EngineConfig } from './config.ts';
+export { connectStores } from './connect-stores.ts';
+export { openEngine } from './open.ts';
+export type { OpenedEngine } from './open.ts';
+export { serveEngine } from './serve.ts';
+export { clientsOf } from './stores.ts';
+export type { Stores } from './stores.ts';

@@ -1,0 +1,2 @@
+export { openSessionStore } from './open.ts';
+export type { OpenedSessionStore, OpenSessionStoreOptions } from './open.ts';

@@ -1,0 +1,11 @@
+import { readEnv, runProgram, serveStore } from '@agentx/service-kit';
+import { sessionStoreConfig } from './config.ts';
+import { openSessionStore } from './open.ts';
+
+await runProgram('session-store', async (life) => {
+  const { listen, opsListen, databaseUrl, directUrl } = sessionStoreConfig(readEnv('session-store', process.env));
+  const store = await openSessionStore({ databaseUrl, directUrl, log: life.log });
+  life.defer(() => store.close(), { name: 'database' });
+  const address = await serveStore({ program: 'session-store', listen, opsListen, store, life });
+  console.log(`AgentX session-store on ${address}`);
+});

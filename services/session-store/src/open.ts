@@ -1,0 +1,36 @@
+import type { SessionStoreService } from '@agentx/gen/agentx/session/v1/session_service_pb.ts';
+import { openDatabase } from '@agentx/service-kit';
+import type { Database, Logger, ServiceDefinition } from '@agentx/service-kit';
+import { createSessionStoreService } from './service.ts';
+import { entities } from './store/entities.ts';
+import { migrations } from './store/migrations/index.ts';
+import { createSessionStore } from './store/sql-store.ts';
+
+export interface OpenSessionStoreOptions {
+  /** `sqlite:FOLDER` or `postgres://…`. */
+  readonly databaseUrl: string;
+  /** PostgreSQL past a transaction pooler. Default: `databaseUrl`. */
+  readonly directUrl?: string | undefined;
+  readonly log: Logger;
+  /** True where this process is the only one that runs turns: then every turn found running has lost its engine. */
+  readonly ownsAllEngines?: boolean;
+}
+
+export interface OpenedSessionStore extends AsyncDisposable {
+  readonly definition: ServiceDefinition<typeof SessionStoreService>;
+  readonly database: Database;
+  close(): Promise<void>;
+}
+
+/** Opens the database, brings it up to date, and puts the service on top. */
+export async function openSessionStore(options: OpenSessionStoreOptions): Promise<OpenedSessionStore> {
+  const { databaseUrl, directUrl, log } = options;
+  const database = await openDatabase({ url: databaseUrl, directUrl, name: 'session', entities, migrations, log });
+  const store = createSessionStore(database, { log });
+  if (options.ownsAllEngines) await store.expireAllLeases();
+  const close = async () => {
+    store.close();
+    await database.close();
+  };
+  return { definition: createSessionStoreService(store), database, close, [Symbol.asyncDispose]: close };
+}

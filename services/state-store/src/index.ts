@@ -1,0 +1,2 @@
+export { openStateStore } from './open.ts';
+export type { OpenedStateStore, OpenStateStoreOptions } from './open.ts';

@@ -1,0 +1,19 @@
+import type { Env } from '@agentx/service-kit';
+
+/** What a stats store is told by its environment. */
+export interface StatsStoreConfig {
+  readonly listen: string;
+  readonly opsListen: string;
+  readonly databaseUrl: string;
+  readonly directUrl: string | undefined;
+}
+
+/** Nests the flat environment. */
+export function statsStoreConfig(env: Env<'stats-store'>): StatsStoreConfig {
+  return {
+    listen: env.AGENTX_LISTEN,
+    opsListen: env.AGENTX_OPS_LISTEN,
+    databaseUrl: env.AGENTX_DATABASE_URL,
+    directUrl: env.AGENTX_DATABASE_DIRECT_URL,
+  };
+}

@@ -1,0 +1,2 @@
+export { openStatsStore } from './open.ts';
+export type { OpenedStatsStore, OpenStatsStoreOptions } from './open.ts';

@@ -1,0 +1,4 @@
+import { CountedTurns } from './0001-counted-turns.ts';
+
+/** The history of the schema, in order. What was released never changes. */
+export const migrations = [{ name: '0001-counted-turns', class: CountedTurns }];
