@@ -54,7 +54,7 @@ if ('AGENTX_PROVIDER' in simulated)
 
 const running: { readonly name: string; readonly child: ChildProcess; readonly ended: Promise<unknown> }[] =
   [];
-let stopping = false;
+const stopping = new AbortController();
 
 async function start({ name, port, env }: Service): Promise<void> {
   const child = spawn(
@@ -68,7 +68,7 @@ async function start({ name, port, env }: Service): Promise<void> {
   const ended = once(child, 'exit');
   running.push({ name, child, ended });
   void ended.then(([code, signal]) => {
-    if (stopping) return;
+    if (stopping.signal.aborted) return;
     console.error(
       `${name} ended (${signal === null ? `exit code ${String(code)}` : String(signal)}); stopping the others`,
     );
@@ -93,8 +93,8 @@ const ownAddress = (port: number) => ({
 
 /** In reverse order, so that the engine can still end its turns. */
 async function stop(code: number): Promise<void> {
-  if (stopping) return;
-  stopping = true;
+  if (stopping.signal.aborted) return;
+  stopping.abort();
   for (const { child, ended } of running.toReversed()) {
     child.kill('SIGTERM');
     const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
@@ -107,6 +107,6 @@ async function stop(code: number): Promise<void> {
 process.on('SIGINT', () => void stop(0));
 process.on('SIGTERM', () => void stop(0));
 for (const service of services) {
-  if (stopping) break;
+  if (stopping.signal.aborted) break;
   await start(service);
 }

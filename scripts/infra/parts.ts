@@ -31,7 +31,7 @@ export interface Part {
 
 type Recipe = Pick<Part, 'install' | 'how'>;
 
-const howToGetGo = 'install Go 1.25 or newer (https://go.dev/doc/install), then run this again';
+const howToGetGo = 'install Go 1.26 or newer (https://go.dev/doc/install), then run this again';
 
 const recipes: Record<PartName, Recipe> = {
   postgres: {

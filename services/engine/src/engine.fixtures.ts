@@ -22,6 +22,7 @@ import { clientsOf } from './stores.ts';
 import type { Stores } from './stores.ts';
 import { createToolbox } from './tools/toolbox.ts';
 import type { ToolContext, ToolResult } from './tools/tool.ts';
+import type { TurnParts } from './turn/context.ts';
 import { watchWork } from './worker.ts';
 
 const log = createLogger({ name: 'test', level: 'silent' });
@@ -120,7 +121,7 @@ export type ToolScript = (
 export interface TestEngineOptions {
   readonly tools?: Readonly<Record<string, ToolScript>>;
   readonly engine?: Partial<EngineOptions>;
-  readonly systemPrompt?: string;
+  readonly parts?: Partial<TurnParts>;
 }
 
 /** An engine with a client of its own, and a model and tools that do as they are told. */
@@ -159,8 +160,9 @@ export function startTestEngine(testStores: TestStores, options: TestEngineOptio
       driver,
       toolbox: createToolbox(Object.entries(options.tools ?? {}).map(([name, run]) => createTool(name, run))),
       priceUsage,
-      systemPrompt: options.systemPrompt ?? 'Be brief.',
+      systemPrompt: 'Be brief.',
       openProject: () => Promise.resolve('/project'),
+      ...options.parts,
     },
     ...options.engine,
   });

@@ -125,7 +125,7 @@ describe('a text answer', () => {
   });
 
   test('goes on from what was said before', async () => {
-    await using rig = await startRig({ systemPrompt: 'Be kind.' });
+    await using rig = await startRig({ parts: { systemPrompt: 'Be kind.' } });
     rig.driver.script(answer({ text: ['one'] }), answer({ text: ['two'] }));
     await rig.receive({ agentId: 'a1', input: { case: 'text', value: 'first' } });
     await rig.receive({ agentId: 'a1', input: { case: 'text', value: 'second' } });
@@ -261,9 +261,8 @@ describe('tools', () => {
           return { content: '' };
         },
       },
+      parts: { openProject: () => Promise.reject(new Error('EACCES')) },
     });
-    const { parts } = rig.engine.options as { parts: { openProject: () => Promise<string> } };
-    parts.openProject = () => Promise.reject(new Error('EACCES'));
     rig.driver.script(answer({ calls: [call('c1', 'x')] }), answer({ text: ['Sorry'] }));
     await rig.receive({ agentId: 'a1', input: { case: 'text', value: 'go' } });
     expect(rig.driver.requests[1]!.history.at(-1)!.body.value).toMatchObject({

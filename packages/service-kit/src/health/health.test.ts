@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { createClient } from '@connectrpc/connect';
+import { Code, ConnectError, createClient } from '@connectrpc/connect';
 import type { Client } from '@connectrpc/connect';
 import { createGrpcTransport } from '@agentx/client';
 import { EngineService } from '@agentx/gen/agentx/engine/v1/engine_service_pb.ts';
@@ -8,7 +8,6 @@ import {
   HealthCheckResponse_ServingStatus as Status,
 } from '@agentx/gen/grpc/health/v1/health_pb.ts';
 import { StateStoreService } from '@agentx/gen/agentx/state/v1/state_service_pb.ts';
-import { Code, ConnectError } from '@connectrpc/connect';
 import { pino } from 'pino';
 import { DomainError } from '../errors.ts';
 import { createServiceChain } from '../middleware.ts';
@@ -91,7 +90,10 @@ describe.each(Object.keys(servers))('health on %s', (name) => {
     withServer(name, async (client, health) => {
       const leave = new AbortController();
       const watched = client.watch({ service: engine }, { signal: leave.signal })[Symbol.asyncIterator]();
-      const next = async () => (await watched.next()).value?.status as Status | undefined;
+      const next = async () => {
+        const result = await watched.next();
+        return result.done === true ? undefined : result.value.status;
+      };
       expect(await next()).toBe(Status.SERVING);
       health.set(state, false);
       health.set(engine, false);

@@ -3,6 +3,8 @@ export type { EngineClient } from './engine-client.ts';
 export { agentxEnvironment } from './environment.ts';
 export * from './events.ts';
 export { checkStored } from './invariants.ts';
+export { refusalOf } from './refusal.ts';
+export type { Refusal } from './refusal.ts';
 export { startDesktop, desktopCommand } from './start-desktop.ts';
 export type { Desktop, DesktopOptions } from './start-desktop.ts';
 export { startServices } from './start-services.ts';

@@ -4,7 +4,7 @@ import { findOnPath, infraFolder, isExecutable } from './paths.ts';
 import { run } from './run.ts';
 
 /** The oldest Go that builds what is installed with it and what the tests build. */
-const oldest = { major: 1, minor: 25 };
+const oldest = { major: 1, minor: 26 };
 
 /** Where a toolchain of our own is kept. */
 export const ownGoFolder = join(infraFolder, 'go');

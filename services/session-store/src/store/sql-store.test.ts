@@ -10,6 +10,8 @@ afterAll(async () => {
 
 sessionStoreSuite('SQLite', {
   raceRounds: 100,
+  modelRuns: 60,
+  severalProcesses: false,
   createUrl: async () => {
     const folder = await temporaryFolder();
     open.push(folder);
@@ -20,6 +22,8 @@ sessionStoreSuite('SQLite', {
 let server: Promise<PostgresServer> | undefined;
 sessionStoreSuite('PostgreSQL', {
   raceRounds: 1000,
+  modelRuns: 40,
+  severalProcesses: true,
   createUrl: async () => {
     server ??= startPostgres({ durable: false }).then((started) => {
       open.push(started);

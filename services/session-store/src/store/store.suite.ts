@@ -3,7 +3,10 @@ import { fenceTests } from './suite/fence.ts';
 import { openStore } from './suite/harness.ts';
 import type { StoreUnderTest, TestDatabases } from './suite/harness.ts';
 import { leaseTests, lostAnswerTests, raceTests } from './suite/leases.ts';
+import { modelTests } from './suite/model.ts';
+import { otherProcessTests, tailTests } from './suite/tail.ts';
 import { beginTests, historyTests, stepTests } from './suite/turns.ts';
+import { workTests } from './suite/work.ts';
 
 /** What every adapter of SessionStore must do. Tests share a database, each as a tenant of its own. */
 export function sessionStoreSuite(name: string, databases: TestDatabases): void {
@@ -26,6 +29,12 @@ export function sessionStoreSuite(name: string, databases: TestDatabases): void 
     describe('races', () => raceTests(get, databases.raceRounds));
     describe('lost answers', () => lostAnswerTests(get));
     describe('steps', () => stepTests(get));
+    describe('reading the log', () => {
+      tailTests(get);
+      if (databases.severalProcesses) otherProcessTests(get);
+    });
+    describe('the rules', () => modelTests(get, databases.modelRuns));
+    describe('noticing work', () => workTests(databases));
     describe('the history', () => historyTests(get));
   });
 }

@@ -26,7 +26,8 @@ export async function openPostgresDatabase(options: OpenDatabaseOptions): Promis
     throw startErrorOf(error);
   });
   const maxConnections = options.poolSize ?? defaultPoolSize;
-  const pool = createPool({ url, maxConnections, applicationName: schema, log });
+  const timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
+  const pool = createPool({ url, maxConnections, connectTimeoutMs: timeoutMs, applicationName: schema, log });
   const orm = await MikroORM.init({
     driver: PostgreSqlDriver,
     dbName: databaseName(url),
@@ -37,7 +38,7 @@ export async function openPostgresDatabase(options: OpenDatabaseOptions): Promis
     ensureDatabase: false,
     logger: (message) => log.debug(message),
   });
-  return createDatabase(pool, orm, schema, options.timeoutMs ?? defaultTimeoutMs);
+  return createDatabase(pool, orm, schema, timeoutMs);
 }
 
 function createDatabase(pool: Pool, orm: MikroORM, schema: string, timeoutMs: number): Database {

@@ -4,13 +4,15 @@ import type { Logger } from 'pino';
 export interface PoolOptions {
   readonly url: string;
   readonly maxConnections: number;
+  /** Longest wait for a connection, new or free. */
+  readonly connectTimeoutMs?: number;
   readonly applicationName: string;
   readonly log: Logger;
 }
 
 /** Frees connections that nobody used for so long, so that an idle server can sleep. */
 const idleTimeoutMs = 10_000;
-const connectTimeoutMs = 5_000;
+const maxConnectTimeoutMs = 5_000;
 
 /** Connects when first used, and again after the server was away. */
 export function createPool(options: PoolOptions): pg.Pool {
@@ -18,7 +20,7 @@ export function createPool(options: PoolOptions): pg.Pool {
     connectionString: options.url,
     application_name: options.applicationName,
     max: options.maxConnections,
-    connectionTimeoutMillis: connectTimeoutMs,
+    connectionTimeoutMillis: Math.min(options.connectTimeoutMs ?? maxConnectTimeoutMs, maxConnectTimeoutMs),
     idleTimeoutMillis: idleTimeoutMs,
     keepAlive: true,
     types: { getTypeParser },

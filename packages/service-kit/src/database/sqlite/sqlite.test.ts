@@ -73,6 +73,17 @@ describe('within a process', () => {
     expect(seen).toEqual([6, 6, 6]);
   });
 
+  test('every commit is synced to the disk, so that a power cut loses none', async () => {
+    const settings = await database.read(async (tx) => [
+      ...(await tx.rows(sql`pragma synchronous`)),
+      ...(await tx.rows(sql`pragma journal_mode`)),
+    ]);
+    expect(settings.map((row) => ({ ...(row as object) }))).toEqual([
+      { synchronous: 2 },
+      { journal_mode: 'wal' },
+    ]);
+  });
+
   test('a read cannot write', async () => {
     await expect(database.read((tx) => addItem(tx, 'a'))).rejects.toThrow(/readonly/);
     expect(await itemIds(database)).toEqual([]);

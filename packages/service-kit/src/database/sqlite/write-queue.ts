@@ -108,7 +108,7 @@ async function commitGroup(database: DatabaseSync, group: readonly Entry[]): Pro
           rejectDone(error);
           return group.slice(index + 1);
         }
-        database.exec('release work');
+        database.exec('rollback to work; release work');
       } finally {
         entry.work.end();
       }

@@ -43,6 +43,10 @@ export interface TestDatabases {
   createUrl(): Promise<string>;
   /** How many rounds a race has. */
   readonly raceRounds: number;
+  /** How many courses of events are compared with the model. */
+  readonly modelRuns: number;
+  /** Whether several processes may use one database at once. */
+  readonly severalProcesses: boolean;
 }
 
 export const openTestDatabase = (url: string): Promise<Database> =>
@@ -355,35 +359,6 @@ export function losingAnswers(database: Database): Database {
     statement: async (build) => {
       await database.statement(build);
       throw lost();
-    },
-  };
-}
-
-/** A database that counts how often it is asked. */
-export function counting(database: Database): { database: Database; readonly uses: number } {
-  let uses = 0;
-  const counted: Database = {
-    ...database,
-    get lastOutcome() {
-      return database.lastOutcome;
-    },
-    transaction: (work) => {
-      uses += 1;
-      return database.transaction(work);
-    },
-    statement: (build) => {
-      uses += 1;
-      return database.statement(build);
-    },
-    read: (work) => {
-      uses += 1;
-      return database.read(work);
-    },
-  };
-  return {
-    database: counted,
-    get uses() {
-      return uses;
     },
   };
 }

@@ -1,0 +1,284 @@
+import { describe, expect, test } from '@jest/globals';
+import { Code } from '@connectrpc/connect';
+import { ToolOutcome } from '@agentx/gen/agentx/common/v1/message_pb.ts';
+import { AttemptStatus, TurnStatus } from '@agentx/gen/agentx/common/v1/turn_pb.ts';
+import { StopReason } from '@agentx/gen/agentx/common/v1/usage_pb.ts';
+import { AgentStatus } from '@agentx/gen/agentx/common/v1/agent_pb.ts';
+import { codeOf, reasonOf } from '@agentx/service-kit';
+import { temporaryFolder, waitFor } from '@agentx/testing';
+import { answer } from './driver/scripted.fixtures.ts';
+import { openTestStores, startRig, startTestEngine } from './engine.fixtures.ts';
+import type { TestEngine, ToolScript } from './engine.fixtures.ts';
+import { asJson, expectSound, kinds, logged } from './invariants.fixtures.ts';
+
+const says = (value: string) => ({ case: 'text', value }) as const;
+const call = (id: string, text: string) => ({ id, name: 'tool', input: JSON.stringify({ text }) });
+const echo: ToolScript = async ({ text }) => ({ content: String(text) });
+
+/** A tool that runs until it is stopped. */
+const endless: ToolScript = (_, { signal }) =>
+  new Promise((resolve) => {
+    const stop = () => {
+      resolve({ content: 'Stopped.', isError: true, outcome: 'INTERRUPTED' });
+    };
+    signal.addEventListener('abort', stop, { once: true });
+    if (signal.aborted) stop();
+  });
+
+const turnEnded = (on: TestEngine, agentId: string) =>
+  waitFor(
+    async () =>
+      (await on.client.listTurns({ agentId })).turns.find(({ status }) => status === TurnStatus.ENDED),
+    { what: 'the turn to end' },
+  );
+
+describe('stopping the engine', () => {
+  test('waits for the turns that run, and accepts no more', async () => {
+    await using rig = await startRig();
+    const gate = Promise.withResolvers<undefined>();
+    rig.driver.script(answer({ text: ['Hello'], hold: gate.promise }));
+    let drained: Promise<void> | undefined;
+    const events = [];
+    for await (const { event } of rig.client.receive({ agentId: 'a1', input: says('hi') })) {
+      events.push(event!);
+      if (event!.payload.case !== 'textDelta') continue;
+      drained = rig.engine.drain(60_000);
+      const refused: unknown = await rig
+        .receive({ agentId: 'a2', input: says('hi') })
+        .catch((error: unknown) => error);
+      expect([codeOf(refused), reasonOf(refused)]).toEqual([Code.Unavailable, 'DRAINING']);
+      gate.resolve(undefined);
+    }
+    await drained;
+    expect(events.at(-1)!.payload.value).toMatchObject({ stopReason: StopReason.END_TURN });
+    await expectSound(rig, 'a1');
+  });
+
+  test.each(['the model answers', 'a tool runs'])('ends the turn in which %s', async (when) => {
+    await using rig = await startRig({ tools: { tool: endless } });
+    rig.driver.script(
+      when === 'a tool runs'
+        ? answer({ calls: [call('c1', 'x'), call('c2', 'y')] })
+        : answer({ text: ['Hello'], hold: new Promise(() => undefined) }),
+    );
+    const events = [];
+    for await (const { event } of rig.client.receive({ agentId: 'a1', input: says('hi') })) {
+      events.push(event!);
+      const { case: kind } = event!.payload;
+      if (kind === (when === 'a tool runs' ? 'toolExecuting' : 'textDelta')) void rig.engine.drain(0);
+    }
+    expect(events.at(-1)!.payload.value).toMatchObject({
+      stopReason: StopReason.ERROR,
+      reason: 'ENGINE_STOPPED',
+    });
+    const { messages } = await rig.client.listMessages({ agentId: 'a1' });
+    const outcomes = messages.flatMap(({ body }) => (body.case === 'toolResult' ? [body.value.outcome] : []));
+    expect(outcomes).toEqual(when === 'a tool runs' ? [ToolOutcome.INTERRUPTED, ToolOutcome.ERROR] : []);
+    expect(messages.at(-1)!.body.value).toMatchObject({ reason: 'ENGINE_STOPPED', recoverable: true });
+    expect(rig.driver.requests).toHaveLength(1);
+    await expectSound(rig, 'a1');
+  });
+
+  test('ends a turn that waits to ask the model again', async () => {
+    await using rig = await startRig();
+    const { driverError } = await import('./driver/scripted.fixtures.ts');
+    rig.driver.script([driverError('MODEL_OVERLOADED', true)]);
+    const events = [];
+    for await (const { event } of rig.client.receive({ agentId: 'a1', input: says('hi') })) {
+      events.push(event!);
+      if (event!.payload.case === 'errorOccurred') void rig.engine.drain(0);
+    }
+    expect(events.at(-1)!.payload.value).toMatchObject({ reason: 'ENGINE_STOPPED' });
+    await expectSound(rig, 'a1');
+  });
+
+  test('comes to an end even while the session store cannot be reached', async () => {
+    await using rig = await startRig({ engine: { leaseTtlMs: 300 } });
+    rig.driver.script(answer({ text: ['Hello'], hold: new Promise(() => undefined) }));
+    const received = rig.receive({ agentId: 'a1', input: says('hi') });
+    await waitFor(() => rig.driver.requests.length === 1, { what: 'the call of the model' });
+    rig.lines.session.failNext('appendEvents', Infinity);
+    rig.lines.session.failNext('renewLease', Infinity);
+    rig.lines.session.failNext('endTurn', Infinity);
+    await rig.engine.drain(0);
+    expect(rig.engine.running.size).toBe(0);
+    for (const method of ['appendEvents', 'renewLease', 'endTurn']) rig.lines.session.failNext(method, 0);
+
+    // Whoever comes next ends the turn, and the client is told by the log.
+    const next = startTestEngine(rig.testStores);
+    const events = await received;
+    expect(events.at(-1)!.payload.value).toMatchObject({ reason: 'ENGINE_LOST' });
+    await expectSound(next, 'a1');
+    await next.stop();
+  });
+});
+
+describe('an engine that dies', () => {
+  test.each([
+    ['amid an answer', 'textDelta', []],
+    ['after an answer', 'toolPlanned', [ToolOutcome.ERROR, ToolOutcome.ERROR]],
+    ['while a tool runs', 'toolExecuting', [ToolOutcome.UNKNOWN, ToolOutcome.ERROR]],
+    ['after a tool', 'toolCompleted', [ToolOutcome.OK, ToolOutcome.ERROR]],
+  ])('%s leaves a turn that another ends, with a history that can be sent', async (_, at, outcomes) => {
+    await using folder = await temporaryFolder();
+    const before = await openTestStores(folder.path);
+    const hold = new Promise<never>(() => undefined);
+    const dead = startTestEngine(before, {
+      tools: {
+        tool: async (_input, context) => {
+          if (at === 'toolExecuting') await endless({}, context);
+          return { content: 'done' };
+        },
+      },
+    });
+    dead.driver.script(
+      answer({
+        text: ['Hello'],
+        ...(at === 'textDelta' ? { hold } : { calls: [call('c1', 'x'), call('c2', 'y')] }),
+      }),
+    );
+    for await (const { event } of dead.client.receive({ agentId: 'a1', requestId: 'r1', input: says('hi') })) {
+      const { case: kind } = event!.payload;
+      if (kind !== at && !(at === 'toolCompleted' && kind === 'toolFailed')) continue;
+      // From here on it changes nothing any more.
+      for (const line of Object.values(dead.lines)) line.cut();
+      break;
+    }
+    await before.close();
+
+    await using after = await openTestStores(folder.path);
+    const heir = startTestEngine(after, { engine: { engineId: 'engine-2' } });
+    const turn = await turnEnded(heir, 'a1');
+    expect(turn).toMatchObject({
+      stopReason: StopReason.ERROR,
+      engineId: 'engine-2',
+      error: { reason: 'ENGINE_LOST', recoverable: true },
+      stats: { modelAttempts: 1, estimated: at === 'textDelta' },
+    });
+    const { messages } = await heir.client.listMessages({ agentId: 'a1' });
+    const results = messages.flatMap(({ body }) => (body.case === 'toolResult' ? [body.value] : []));
+    expect(results.map(({ outcome }) => outcome)).toEqual(outcomes);
+
+    // The same request attaches to the ended turn; the next one goes on from the mended history.
+    const events = await heir.receive({ agentId: 'a1', requestId: 'r1', input: says('hi') });
+    expect(events.at(-1)!.payload.value).toMatchObject({ stopReason: StopReason.ERROR, reason: 'ENGINE_LOST' });
+    heir.driver.script(answer({ text: ['Back'] }));
+    await heir.receive({ agentId: 'a1', input: says('go on') });
+    await expectSound(heir, 'a1');
+    const { steps } = await heir.client.listSteps({ agentId: 'a1', turnId: turn.turnId });
+    const attempt = steps[0]!.kind.value as { status: AttemptStatus };
+    expect(attempt.status).toBe(at === 'textDelta' ? AttemptStatus.ABANDONED : AttemptStatus.COMMITTED);
+
+    await heir.stop();
+    for (const line of Object.values(dead.lines)) line.heal();
+    await dead.engine.drain(0);
+    await dead.stop();
+  });
+
+  test('only for the others is fenced when it comes back, and its readers follow the log', async () => {
+    await using rig = await startRig({ engine: { leaseTtlMs: 400 }, tools: { tool: endless } });
+    rig.driver.script(answer({ text: ['Hello'], calls: [call('c1', 'x')] }));
+    const heir = startTestEngine(rig.testStores, { engine: { engineId: 'engine-2', leaseTtlMs: 400 } });
+    const events = [];
+    let late: Promise<unknown[]> | undefined;
+    for await (const { event } of rig.client.receive({ agentId: 'a1', input: says('hi') })) {
+      events.push(event!);
+      if (event!.payload.case === 'toolExecuting') {
+        rig.lines.session.cut();
+        await turnEnded(heir, 'a1');
+        rig.lines.session.heal();
+        const { turnId } = event!;
+        late = rig.subscribe({ agentId: 'a1', turnId, follow: true }).then(asJson);
+      }
+    }
+    expect(events.at(-1)).toMatchObject({ engineId: 'engine-2', payload: { value: { reason: 'ENGINE_LOST' } } });
+    const log = await heir.subscribe({ agentId: 'a1' });
+    expect(asJson(logged(events))).toEqual(asJson(log));
+    expect(await late).toEqual(asJson(log));
+    await rig.engine.running.allDone();
+    await expectSound(heir, 'a1');
+    await heir.stop();
+  });
+});
+
+describe('a store that fails for a while', () => {
+  test('costs the turn nothing but time', async () => {
+    await using rig = await startRig({ tools: { tool: echo } });
+    for (const method of ['commitStep', 'endTurn']) rig.lines.session.failNext(method, 2);
+    rig.driver.script(answer({ calls: [call('c1', 'x')] }), answer({ text: ['Done'] }));
+    const events = await rig.receive({ agentId: 'a1', input: says('hi') });
+    expect(events.at(-1)!.payload.value).toMatchObject({ stopReason: StopReason.END_TURN });
+    await expectSound(rig, 'a1');
+  });
+
+  test.each(['commitStep', 'appendEvents', 'endTurn'])(
+    'and whose answers to %s are lost writes nothing twice',
+    async (method) => {
+      await using rig = await startRig({ tools: { tool: echo } });
+      const gate = Promise.withResolvers<undefined>();
+      rig.lines.session.loseNextAnswer(method);
+      rig.driver.script(
+        answer({ text: ['Look', ':'], calls: [call('c1', 'x')], hold: gate.promise }),
+        answer({ text: ['Done'] }),
+      );
+      const received = rig.receive({ agentId: 'a1', input: says('hi') });
+      if (method === 'appendEvents')
+        await waitFor(async () => kinds(await rig.subscribe({ agentId: 'a1' })).includes('textDelta'), {
+          what: 'deltas in the log',
+        });
+      gate.resolve(undefined);
+      const events = await received;
+      expect(events.at(-1)!.payload.value).toMatchObject({ stopReason: StopReason.END_TURN });
+      await expectSound(rig, 'a1');
+    },
+  );
+
+  test('counts each turn once in the end', async () => {
+    await using rig = await startRig();
+    rig.lines.stats.failNext('addTurn', 2);
+    rig.lines.state.failNext('setState', 5);
+    rig.driver.script(answer({ text: ['one'] }), answer({ text: ['two'] }));
+    await rig.receive({ agentId: 'a1', input: says('hi') });
+    await rig.receive({ agentId: 'a1', input: says('hi') });
+    await expectSound(rig, 'a1');
+    const { state } = await waitFor(
+      async () => {
+        const answered = await rig.stores.state.getState({ agentId: 'a1' });
+        return answered.state?.status === AgentStatus.IDLE && answered;
+      },
+      { what: 'the state to be idle' },
+    );
+    expect(state).toMatchObject({ epoch: 2n });
+  });
+
+  test('counts a turn once although the answer to the count was lost', async () => {
+    await using rig = await startRig();
+    rig.lines.stats.loseNextAnswer('addTurn');
+    rig.lines.session.loseNextAnswer('ackOutbox');
+    rig.driver.script(answer({ text: ['one'] }));
+    await rig.receive({ agentId: 'a1', input: says('hi') });
+    await expectSound(rig, 'a1');
+  });
+
+  test('before the message is committed fails the call and leaves nothing behind', async () => {
+    await using rig = await startRig();
+    rig.lines.session.failNext('beginTurn', 1);
+    const failed: unknown = await rig
+      .receive({ agentId: 'a1', input: says('hi') })
+      .catch((error: unknown) => error);
+    expect(codeOf(failed)).toBe(Code.Unavailable);
+    expect((await rig.client.listMessages({ agentId: 'a1' })).messages).toEqual([]);
+    expect(rig.engine.running.size).toBe(0);
+  });
+
+  test('when the history is read ends the turn and says so', async () => {
+    await using rig = await startRig();
+    rig.lines.session.failNext('getMessages', 1);
+    const events = await rig.receive({ agentId: 'a1', input: says('hi') });
+    expect(events.at(-1)!.payload.value).toMatchObject({
+      stopReason: StopReason.ERROR,
+      message: expect.stringContaining('Unavailable'),
+    });
+    await expectSound(rig, 'a1');
+  });
+});
