@@ -63,6 +63,8 @@ async function start({ name, port, env }: Service): Promise<void> {
     {
       env: { ...env, ...process.env, ...ownAddress(port) },
       stdio: ['ignore', 'pipe', 'inherit'],
+      // In a process group of its own: Ctrl-C reaches this script alone, which then ends them in the right order.
+      detached: true,
     },
   );
   const ended = once(child, 'exit');
@@ -104,8 +106,7 @@ async function stop(code: number): Promise<void> {
   process.exit(code);
 }
 
-process.on('SIGINT', () => void stop(0));
-process.on('SIGTERM', () => void stop(0));
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void stop(0));
 for (const service of services) {
   if (stopping.signal.aborted) break;
   await start(service);

@@ -19,3 +19,4 @@ export * from './paging.ts';
 export * from './ops/index.ts';
 export * from './serve-store.ts';
 export * from './service.ts';
+export * from './telemetry/index.ts';

@@ -14,6 +14,8 @@ export interface IncomingCall {
   readonly timeoutMs: number | undefined;
 }
 
+type Runner = <T>(work: () => T) => T;
+
 /** What `ActiveCall` needs from the chain that it runs in. */
 export interface CallOwner {
   readonly log: Logger;
@@ -39,6 +41,7 @@ export class ActiveCall implements CallContext {
   #controller: AbortController | undefined;
   #timer: NodeJS.Timeout | undefined;
   #log: Logger | undefined;
+  #run: Runner | undefined;
 
   /** @param timeoutMs the caller's timeout or the server's maximum, whichever is shorter */
   constructor(
@@ -97,6 +100,17 @@ export class ActiveCall implements CallContext {
     this.#abortReason = reason;
     this.#controller?.abort(reason);
     this.onAbort?.(reason);
+  }
+
+  /** From now on `run` goes through `runner`, and through those that were there before. */
+  runWithin(runner: Runner): void {
+    const outer = this.#run;
+    this.#run = outer === undefined ? runner : (work) => outer(() => runner(work));
+  }
+
+  /** Runs a piece of the handler. */
+  run<T>(work: () => T): T {
+    return this.#run === undefined ? work() : this.#run(work);
   }
 
   /** Lets go of the timer and of the caller's signal. */

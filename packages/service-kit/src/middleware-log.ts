@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { codeOf } from './errors.ts';
 import type { ActiveCall } from './middleware-call.ts';
 import { methodName } from './middleware-call.ts';
-import type { CallObserver } from './middleware.ts';
+import type { CallEnd, CallObserver } from './middleware.ts';
 
 /** Tells the log and the observers of calls. */
 export interface CallLog {
@@ -18,23 +18,40 @@ export interface CallLog {
 export function createCallLog(log: Logger, observers: readonly CallObserver[]): CallLog {
   return {
     begin(call) {
-      const ends = observers.map((observer) => observer.begin(call.method, call.header));
+      const ends = observers.map((observer) => beginObserved(observer, call));
       return (error) => {
         const durationMs = performance.now() - call.startedAt;
         const code = error === undefined ? undefined : (codeOf(error) ?? Code.Internal);
-        for (const end of ends) end(code, durationMs);
-        if (error !== undefined) logFault(log, call, error, code);
-        if (!log.isLevelEnabled('debug')) return;
-        log.debug(
-          { method: methodName(call.method), code: code === undefined ? 'OK' : Code[code], durationMs },
-          'call',
-        );
+        call.run(() => logEnd(log, call, error, code, durationMs));
+        for (const end of ends) end(code, durationMs, error);
       };
     },
   };
 }
 
-function logFault(log: Logger, call: ActiveCall, error: unknown, code: Code | undefined): void {
+function beginObserved(observer: CallObserver, call: ActiveCall): CallEnd {
+  const observed = observer.begin(call.method, call.header);
+  if (typeof observed === 'function') return observed;
+  call.runWithin(observed.run);
+  return observed.ended;
+}
+
+function logEnd(
+  log: Logger,
+  call: ActiveCall,
+  error: unknown,
+  code: Code | undefined,
+  durationMs: number,
+): void {
+  if (error !== undefined) logFault(call, error, code);
+  if (!log.isLevelEnabled('debug')) return;
+  log.debug(
+    { method: methodName(call.method), code: code === undefined ? 'OK' : Code[code], durationMs },
+    'call',
+  );
+}
+
+function logFault(call: ActiveCall, error: unknown, code: Code | undefined): void {
   const cause = error instanceof Error ? error.cause : undefined;
   const fields = { method: methodName(call.method), code: code === undefined ? 'OK' : Code[code] };
   switch (code) {

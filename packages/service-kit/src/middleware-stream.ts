@@ -80,7 +80,7 @@ class GuardedStream implements AsyncIterableIterator<Message, undefined> {
         this.#close(error);
         reject(toConnectError(error));
       };
-      (this.#source === undefined ? this.#start() : this.#source.next()).then((result) => {
+      this.#call.run(this.#pull).then((result) => {
         if (this.#closed) return;
         this.#reject = undefined;
         if (result.done === true) {
@@ -109,6 +109,8 @@ class GuardedStream implements AsyncIterableIterator<Message, undefined> {
     }
     return DONE;
   }
+
+  readonly #pull = () => (this.#source === undefined ? this.#start() : this.#source.next());
 
   async #start(): Promise<IteratorResult<MessageInitShape<DescMessage>>> {
     if (this.#parts.shuttingDown) throw shuttingDown();
@@ -140,7 +142,7 @@ class GuardedStream implements AsyncIterableIterator<Message, undefined> {
   /** Runs the handler's clean-up; one that fails is logged, since nobody is left to be told. */
   async #stopSource(): Promise<void> {
     try {
-      await this.#source?.return?.();
+      await this.#call.run(() => this.#source?.return?.());
     } catch (error) {
       if (error !== this.#call.abortReason)
         this.#call.log.warn({ err: error }, 'clean-up of a stream failed');

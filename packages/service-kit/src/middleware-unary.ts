@@ -39,19 +39,21 @@ export function bindUnary(
         fail(call.abortReason);
         return;
       }
-      run(call, request).then(
-        (response) => {
-          if (call.abortReason !== undefined) return;
-          call.settle();
-          ended(undefined);
-          resolve(response);
-        },
-        (error: unknown) => {
-          if (call.abortReason === undefined) fail(error);
-          else if (error !== call.abortReason)
-            call.log.debug({ err: error }, 'failed after its call was cut short');
-        },
-      );
+      call
+        .run(() => run(call, request))
+        .then(
+          (response) => {
+            if (call.abortReason !== undefined) return;
+            call.settle();
+            ended(undefined);
+            resolve(response);
+          },
+          (error: unknown) => {
+            if (call.abortReason === undefined) fail(error);
+            else if (error !== call.abortReason)
+              call.log.debug({ err: error }, 'failed after its call was cut short');
+          },
+        );
     });
   };
 }

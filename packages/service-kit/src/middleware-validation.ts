@@ -23,8 +23,11 @@ export function createRequestValidation(): ValidateRequest {
   };
 }
 
+/** Errors travel in headers, which have a limit. */
+const MAX_FIELDS_TOLD = 20;
+
 function invalidRequest(violations: readonly Violation[]): DomainError {
-  const fieldViolations = violations.map(({ field, message, ruleId }) => ({
+  const fieldViolations = violations.slice(0, MAX_FIELDS_TOLD).map(({ field, message, ruleId }) => ({
     field: pathToString(field),
     description: message,
     reason: ruleId.replace(/\W+/g, '_').toUpperCase(),
@@ -32,6 +35,7 @@ function invalidRequest(violations: readonly Violation[]): DomainError {
   const text = fieldViolations.map(({ field, description }) =>
     field === '' ? description : `${field}: ${description}`,
   );
+  if (violations.length > MAX_FIELDS_TOLD) text.push(`and ${violations.length - MAX_FIELDS_TOLD} more`);
   return new DomainError(Code.InvalidArgument, 'INVALID_REQUEST', text.join('; '), {
     details: [{ desc: BadRequestSchema, value: { fieldViolations } }],
   });

@@ -19,11 +19,23 @@ import { bindUnary } from './middleware-unary.ts';
 import { createRequestValidation } from './middleware-validation.ts';
 import type { ValidateRequest } from './middleware-validation.ts';
 import type { AnyHandler, ServiceDefinition } from './service.ts';
+import { traceCalls } from './telemetry/trace-calls.ts';
+import { activeTracing } from './telemetry/tracing.ts';
 
 /** Sees each call begin and end, for metrics and traces. Must not throw. */
 export interface CallObserver {
-  /** Called when a call begins; what it returns is called once when the call has ended, with undefined for OK. */
-  begin(method: DescMethod, header: Headers): (code: Code | undefined, durationMs: number) => void;
+  /** Called when a call begins. */
+  begin(method: DescMethod, header: Headers): CallEnd | ObservedCall;
+}
+
+/** Called once when a call has ended: with undefined for OK, else with what its handler threw. */
+export type CallEnd = (code: Code | undefined, durationMs: number, error?: unknown) => void;
+
+/** A call whose observer also wraps its handler. */
+export interface ObservedCall {
+  readonly ended: CallEnd;
+  /** Runs a piece of the handler; of a stream there are many. */
+  readonly run: <T>(work: () => T) => T;
 }
 
 export interface ServiceChainOptions {
@@ -90,7 +102,7 @@ export function createServiceChain(options: ServiceChainOptions): ServiceChain {
     identify: options.identify ?? identifyByHeader,
     validate: createRequestValidation(),
     maxUnaryMs: options.maxUnaryMs ?? 60_000,
-    callLog: createCallLog(options.log, options.observers ?? []),
+    callLog: createCallLog(options.log, observersOf(options)),
     calls: new Set(),
     shuttingDown: false,
   };
@@ -112,6 +124,12 @@ export function createServiceChain(options: ServiceChainOptions): ServiceChain {
     },
     shutDown,
   };
+}
+
+/** Traces come by themselves where the environment asks for them. */
+function observersOf({ observers = [] }: ServiceChainOptions): readonly CallObserver[] {
+  const tracing = activeTracing();
+  return tracing === undefined ? observers : [...observers, traceCalls(tracing)];
 }
 
 function bindMethod(

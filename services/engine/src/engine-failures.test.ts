@@ -6,10 +6,11 @@ import { StopReason } from '@agentx/gen/agentx/common/v1/usage_pb.ts';
 import { AgentStatus } from '@agentx/gen/agentx/common/v1/agent_pb.ts';
 import { codeOf, reasonOf } from '@agentx/service-kit';
 import { temporaryFolder, waitFor } from '@agentx/testing';
-import { answer } from './driver/scripted.fixtures.ts';
+import { answer, driverError } from './driver/scripted.fixtures.ts';
 import { openTestStores, startRig, startTestEngine } from './engine.fixtures.ts';
 import type { TestEngine, ToolScript } from './engine.fixtures.ts';
 import { asJson, expectSound, kinds, logged } from './invariants.fixtures.ts';
+import { PRICE_TABLE_VERSION } from './pricing/price-table-version.ts';
 
 const says = (value: string) => ({ case: 'text', value }) as const;
 const call = (id: string, text: string) => ({ id, name: 'tool', input: JSON.stringify({ text }) });
@@ -81,7 +82,6 @@ describe('stopping the engine', () => {
 
   test('ends a turn that waits to ask the model again', async () => {
     await using rig = await startRig();
-    const { driverError } = await import('./driver/scripted.fixtures.ts');
     rig.driver.script([driverError('MODEL_OVERLOADED', true)]);
     const events = [];
     for await (const { event } of rig.client.receive({ agentId: 'a1', input: says('hi') })) {
@@ -115,35 +115,32 @@ describe('stopping the engine', () => {
 
 describe('an engine that dies', () => {
   test.each([
-    ['amid an answer', 'textDelta', []],
-    ['after an answer', 'toolPlanned', [ToolOutcome.ERROR, ToolOutcome.ERROR]],
-    ['while a tool runs', 'toolExecuting', [ToolOutcome.UNKNOWN, ToolOutcome.ERROR]],
-    ['after a tool', 'toolCompleted', [ToolOutcome.OK, ToolOutcome.ERROR]],
-  ])('%s leaves a turn that another ends, with a history that can be sent', async (_, at, outcomes) => {
+    ['amid an answer', 'assistantCommitted', '', []],
+    ['after an answer', 'toolStarted', 'c1', [ToolOutcome.ERROR, ToolOutcome.ERROR]],
+    ['while a tool runs', 'toolFinished', 'c1', [ToolOutcome.UNKNOWN, ToolOutcome.ERROR]],
+    ['after a tool', 'toolStarted', 'c2', [ToolOutcome.OK, ToolOutcome.ERROR]],
+    ['at the end', 'endTurn', '', [ToolOutcome.OK, ToolOutcome.OK]],
+  ])('%s leaves a turn that another ends, with a history that can be sent', async (...row) => {
+    const [, point, toolCallId, outcomes] = row;
     await using folder = await temporaryFolder();
     const before = await openTestStores(folder.path);
-    const hold = new Promise<never>(() => undefined);
-    const dead = startTestEngine(before, {
-      tools: {
-        tool: async (_input, context) => {
-          if (at === 'toolExecuting') await endless({}, context);
-          return { content: 'done' };
-        },
-      },
-    });
+    const dead = startTestEngine(before, { tools: { tool: echo }, engine: { leaseTtlMs: 300 } });
     dead.driver.script(
-      answer({
-        text: ['Hello'],
-        ...(at === 'textDelta' ? { hold } : { calls: [call('c1', 'x'), call('c2', 'y')] }),
-      }),
+      answer({ text: ['Hello'], calls: [call('c1', 'x'), call('c2', 'y')] }),
+      answer({ text: ['Done'] }),
     );
-    for await (const { event } of dead.client.receive({ agentId: 'a1', requestId: 'r1', input: says('hi') })) {
-      const { case: kind } = event!.payload;
-      if (kind !== at && !(at === 'toolCompleted' && kind === 'toolFailed')) continue;
-      // From here on it changes nothing any more.
-      for (const line of Object.values(dead.lines)) line.cut();
-      break;
-    }
+    // From here on it changes nothing any more.
+    const died = dead.lines.session.cutBefore((method, request) => {
+      const { step } = request as { step?: { case: string; value: { toolCallId?: string } } };
+      return method === point || (step?.case === point && (step.value.toolCallId ?? '') === toolCallId);
+    });
+    const leaving = new AbortController();
+    const received = dead
+      .receive({ agentId: 'a1', requestId: 'r1', input: says('hi') }, { signal: leaving.signal })
+      .catch((error: unknown) => codeOf(error));
+    await died;
+    leaving.abort();
+    expect(await received).toBe(Code.Canceled);
     await before.close();
 
     await using after = await openTestStores(folder.path);
@@ -153,7 +150,7 @@ describe('an engine that dies', () => {
       stopReason: StopReason.ERROR,
       engineId: 'engine-2',
       error: { reason: 'ENGINE_LOST', recoverable: true },
-      stats: { modelAttempts: 1, estimated: at === 'textDelta' },
+      stats: { estimated: point === 'assistantCommitted' || point === 'endTurn' },
     });
     const { messages } = await heir.client.listMessages({ agentId: 'a1' });
     const results = messages.flatMap(({ body }) => (body.case === 'toolResult' ? [body.value] : []));
@@ -161,16 +158,23 @@ describe('an engine that dies', () => {
 
     // The same request attaches to the ended turn; the next one goes on from the mended history.
     const events = await heir.receive({ agentId: 'a1', requestId: 'r1', input: says('hi') });
-    expect(events.at(-1)!.payload.value).toMatchObject({ stopReason: StopReason.ERROR, reason: 'ENGINE_LOST' });
+    expect(events.at(-1)!.payload.value).toMatchObject({
+      stopReason: StopReason.ERROR,
+      reason: 'ENGINE_LOST',
+    });
     heir.driver.script(answer({ text: ['Back'] }));
     await heir.receive({ agentId: 'a1', input: says('go on') });
     await expectSound(heir, 'a1');
     const { steps } = await heir.client.listSteps({ agentId: 'a1', turnId: turn.turnId });
     const attempt = steps[0]!.kind.value as { status: AttemptStatus };
-    expect(attempt.status).toBe(at === 'textDelta' ? AttemptStatus.ABANDONED : AttemptStatus.COMMITTED);
+    const cut = point === 'assistantCommitted';
+    expect(attempt.status).toBe(cut ? AttemptStatus.ABANDONED : AttemptStatus.COMMITTED);
+    // One answer of each kind was committed, and nothing is known of another that was not.
+    expect(turn.stats?.costMicroUsd).toBe(cut ? undefined : 450n);
+    expect(turn.stats?.priceTableVersion).toBe(cut ? '' : PRICE_TABLE_VERSION);
 
     await heir.stop();
-    for (const line of Object.values(dead.lines)) line.heal();
+    dead.lines.session.heal();
     await dead.engine.drain(0);
     await dead.stop();
   });
@@ -191,7 +195,10 @@ describe('an engine that dies', () => {
         late = rig.subscribe({ agentId: 'a1', turnId, follow: true }).then(asJson);
       }
     }
-    expect(events.at(-1)).toMatchObject({ engineId: 'engine-2', payload: { value: { reason: 'ENGINE_LOST' } } });
+    expect(events.at(-1)).toMatchObject({
+      engineId: 'engine-2',
+      payload: { value: { reason: 'ENGINE_LOST' } },
+    });
     const log = await heir.subscribe({ agentId: 'a1' });
     expect(asJson(logged(events))).toEqual(asJson(log));
     expect(await late).toEqual(asJson(log));
@@ -244,7 +251,7 @@ describe('a store that fails for a while', () => {
     const { state } = await waitFor(
       async () => {
         const answered = await rig.stores.state.getState({ agentId: 'a1' });
-        return answered.state?.status === AgentStatus.IDLE && answered;
+        return answered.state?.status === AgentStatus.IDLE ? answered : undefined;
       },
       { what: 'the state to be idle' },
     );

@@ -33,6 +33,8 @@ export interface Line {
   /** Calls made from now on wait until the line is whole again. */
   cut(): void;
   heal(): void;
+  /** Cuts the line just before this call is sent; fulfils when that has happened. */
+  cutBefore(matches: (method: string, request: unknown) => boolean): Promise<void>;
   /** The next calls of this method fail as if the store could not be reached. */
   failNext(method: string, times: number): void;
   /** The next call of this method does its work, and its answer is lost. */
@@ -44,10 +46,17 @@ function createLine(inner: Transport): Line {
   whole.resolve(undefined);
   const failing = new Map<string, number>();
   const losing = new Set<string>();
+  let beforeCut: ((method: string, request: unknown) => boolean) | undefined;
+  const cutReached = Promise.withResolvers<undefined>();
   const unreachable = () => new ConnectError('no connection', Code.Unavailable);
   return {
     transport: {
       unary: async (method, ...rest) => {
+        if (beforeCut?.(method.localName, rest[3]) === true) {
+          whole = Promise.withResolvers();
+          beforeCut = undefined;
+          cutReached.resolve(undefined);
+        }
         await whole.promise;
         const failures = failing.get(method.localName) ?? 0;
         failing.set(method.localName, failures - 1);
@@ -66,6 +75,10 @@ function createLine(inner: Transport): Line {
     },
     heal: () => {
       whole.resolve(undefined);
+    },
+    cutBefore: async (matches) => {
+      beforeCut = matches;
+      await cutReached.promise;
     },
     failNext: (method, times) => {
       failing.set(method, times);

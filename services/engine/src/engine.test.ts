@@ -20,7 +20,11 @@ describe('a text answer', () => {
   test('tells of each thing once, in order', async () => {
     await using rig = await startRig({ engine: { notice: 'a remark' } });
     rig.driver.script(answer({ text: ['Hel', 'lo'] }));
-    const events = await rig.receive({ agentId: 'a1', requestId: 'r1', input: { case: 'text', value: 'hi' } });
+    const events = await rig.receive({
+      agentId: 'a1',
+      requestId: 'r1',
+      input: { case: 'text', value: 'hi' },
+    });
 
     const [accepted, ...rest] = events.map(plain);
     expect(accepted).toEqual({
@@ -488,7 +492,7 @@ describe('what is asked about turns', () => {
       rig.client.getUsage({ agentId }),
     ];
     for (const outcome of await Promise.allSettled(calls)) {
-      const { reason } = outcome as PromiseRejectedResult;
+      const { reason } = outcome as { reason?: unknown };
       expect([codeOf(reason), reasonOf(reason)]).toEqual([Code.NotFound, 'AGENT_NOT_FOUND']);
     }
   });

@@ -16,15 +16,16 @@ const LAST_RETRY_MS = 5000;
 /** Does the work that no engine is doing, as the session store tells of it, until the signal aborts. Never rejects. */
 export async function watchWork(engine: Engine, signal: AbortSignal): Promise<void> {
   const { parts, engineId, log } = engine.options;
+  const isOver = () => signal.aborted;
   let retryMs = FIRST_RETRY_MS;
-  while (!signal.aborted) {
+  while (!isOver()) {
     try {
       for await (const { item } of parts.stores.session.watchWork({ engineId }, { signal })) {
         retryMs = FIRST_RETRY_MS;
         if (item !== undefined) void doWork(engine, item);
       }
     } catch (error) {
-      if (signal.aborted) return;
+      if (isOver()) return;
       log.warn({ err: error }, 'the session store tells of no work, asking again');
     }
     await delay(retryMs, undefined, { signal }).catch(() => undefined);

@@ -3,7 +3,8 @@ import { sessionStoreConfig } from './config.ts';
 import { openSessionStore } from './open.ts';
 
 await runProgram('session-store', async (life) => {
-  const { listen, opsListen, databaseUrl, directUrl } = sessionStoreConfig(readEnv('session-store', process.env));
+  const env = readEnv('session-store', process.env);
+  const { listen, opsListen, databaseUrl, directUrl } = sessionStoreConfig(env);
   const store = await openSessionStore({ databaseUrl, directUrl, log: life.log });
   life.defer(() => store.close(), { name: 'database' });
   const address = await serveStore({ program: 'session-store', listen, opsListen, store, life });

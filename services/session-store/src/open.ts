@@ -25,7 +25,14 @@ export interface OpenedSessionStore extends AsyncDisposable {
 /** Opens the database, brings it up to date, and puts the service on top. */
 export async function openSessionStore(options: OpenSessionStoreOptions): Promise<OpenedSessionStore> {
   const { databaseUrl, directUrl, log } = options;
-  const database = await openDatabase({ url: databaseUrl, directUrl, name: 'session', entities, migrations, log });
+  const database = await openDatabase({
+    url: databaseUrl,
+    directUrl,
+    name: 'session',
+    entities,
+    migrations,
+    log,
+  });
   const store = createSessionStore(database, { log });
   if (options.ownsAllEngines) await store.expireAllLeases();
   const close = async () => {

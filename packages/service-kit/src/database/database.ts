@@ -2,8 +2,18 @@ import type { EntityManager, EntitySchema } from '@mikro-orm/core';
 import type { Migration } from '@mikro-orm/migrations';
 import type { RawBuilder } from 'kysely';
 import type { Logger } from 'pino';
+import type { DatabaseObserver } from './observed.ts';
 
 export type DialectName = 'sqlite' | 'postgresql';
+
+/**
+ * For whom the database is used. PostgreSQL shows and changes no rows besides, whatever a statement says; SQLite, which
+ * serves one person, relies on the statements.
+ */
+export type Scope =
+  | { readonly tenantId: string }
+  /** Work that crosses tenants: rows of all of them, as far as the migrations give the sweeper a right. */
+  | { readonly sweeper: true };
 
 export interface MigrationEntry {
   /** Ordered and unique, for example `0001-first`. Never changes once released. */
@@ -27,6 +37,8 @@ export interface OpenDatabaseOptions {
   readonly poolSize?: number | undefined;
   /** PostgreSQL: a transaction or read that takes longer fails with UNAVAILABLE. Default: 30,000. */
   readonly timeoutMs?: number | undefined;
+  /** Told of every use, for metrics. */
+  readonly observer?: DatabaseObserver | undefined;
 }
 
 export interface Outcome {
@@ -54,19 +66,22 @@ export interface Database extends AsyncDisposable {
    * moment share one commit, it fails otherwise. It may run several times (PostgreSQL's deadlocks and serialization
    * failures are retried), so it changes nothing outside. Entities of `em` are flushed at its end.
    */
-  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
+  transaction<T>(scope: Scope, work: (tx: Transaction) => Promise<T>): Promise<T>;
   /** One statement in a transaction of its own: on PostgreSQL a single round trip. Resolves once it is durable. */
-  statement<T>(build: (tx: Pick<Transaction, 'dialect' | 'table' | 'nowMs'>) => RawBuilder<T>): Promise<T[]>;
+  statement<T>(
+    scope: Scope,
+    build: (tx: Pick<Transaction, 'dialect' | 'table' | 'nowMs'>) => RawBuilder<T>,
+  ): Promise<T[]>;
   /**
    * Runs a work that writes nothing and sees committed rows only. It must await nothing but the transaction.
    * SQLite: all its statements see the same moment. PostgreSQL: each statement sees what was committed as it began.
    */
-  read<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
+  read<T>(scope: Scope, work: (tx: Transaction) => Promise<T>): Promise<T>;
   /** How the last use of the database went. Health is derived from it, so that nobody wakes an idle database. */
   readonly lastOutcome: Outcome | undefined;
   /**
    * Calls back when uses of the database begin to fail and when they succeed again, until the function that it returns
-   * is called. While they fail the database is asked every two seconds; while they succeed never.
+   * is called. While they fail the database is asked again, after longer and longer pauses; while they succeed never.
    */
   onOutcomeChange(listener: (ok: boolean) => void): () => void;
   /** Waits for what is running, refuses what comes, and lets go of the data. May be called twice. */

@@ -1,4 +1,13 @@
 export { openDatabase } from './open-database.ts';
 export { orderedText } from './ordered-text.ts';
-export type { Database, MigrationEntry, OpenDatabaseOptions, Outcome, Transaction } from './database.ts';
+export { rowSecurity } from './row-security.ts';
+export type { SweeperRight } from './row-security.ts';
+export type {
+  Database,
+  MigrationEntry,
+  OpenDatabaseOptions,
+  Outcome,
+  Scope,
+  Transaction,
+} from './database.ts';
 export { UniqueViolationError } from './errors.ts';

@@ -6,6 +6,9 @@ import { pino } from 'pino';
 import type { Database, OpenDatabaseOptions, Transaction } from './database.ts';
 import { openDatabase } from './open-database.ts';
 
+/** The tenant of the items. */
+export const T = { tenantId: 't' };
+
 export const Item = defineEntity({
   name: 'Item',
   tableName: 'item',
@@ -42,7 +45,7 @@ export async function addItem(tx: Transaction, id: string, n = 0): Promise<void>
 }
 
 export async function itemIds(database: Database): Promise<string[]> {
-  const rows = await database.read((tx) =>
+  const rows = await database.read(T, (tx) =>
     tx.rows(sql<{ id: string }>`select id from ${tx.table('item')} order by id`),
   );
   return rows.map((row) => row.id);

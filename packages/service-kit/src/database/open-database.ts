@@ -1,4 +1,5 @@
 import type { Database, OpenDatabaseOptions } from './database.ts';
+import { observeDatabase } from './observed.ts';
 import { openPostgresDatabase } from './postgres/open.ts';
 import { openSqliteDatabase } from './sqlite/open.ts';
 
@@ -7,6 +8,11 @@ import { openSqliteDatabase } from './sqlite/open.ts';
  * belongs to this process until `close`: a second process gets an error that names it.
  */
 export async function openDatabase(options: OpenDatabaseOptions): Promise<Database> {
+  const database = await openByScheme(options);
+  return options.observer === undefined ? database : observeDatabase(database, options.observer);
+}
+
+async function openByScheme(options: OpenDatabaseOptions): Promise<Database> {
   if (!/^[a-z][a-z_]*$/.test(options.name)) {
     throw new Error(`"${options.name}" is no name for a database: lower-case letters and underscores only`);
   }

@@ -1,56 +1,27 @@
-import type { Outcome } from './database.ts';
+import { createLastOutcome } from '../ops/last-outcome.ts';
+import type { LastOutcome } from '../ops/last-outcome.ts';
 import type { DriverErrorKind } from './errors.ts';
 
 /** Remembers how the last use of the database went. */
-export interface OutcomeRecord {
-  readonly last: Outcome | undefined;
-  succeeded(): void;
+export interface OutcomeRecord extends Pick<LastOutcome, 'last' | 'succeeded' | 'onChange' | 'close'> {
   /** Errors that the database answered with (a unique key, a mistake in a statement) show that it works. */
   failed(kind: DriverErrorKind, error: unknown): void;
-  readonly onChange: (listener: (ok: boolean) => void) => () => void;
-  /** Stops asking. */
-  close(): void;
 }
-
-/** Who is told that the data cannot be reached sends nothing more; so after a failure the database is asked. */
-const probeAfterMs = 2_000;
 
 /** `probe` uses the database, which comes back here; it is called only while the last use has failed. */
 export function createOutcomeRecord(probe: () => Promise<unknown>): OutcomeRecord {
-  let ok = true;
-  let atMs: number | undefined;
-  let message = '';
-  let timer: NodeJS.Timeout | undefined;
-  const listeners = new Set<(ok: boolean) => void>();
-
-  const record = (nowOk: boolean) => {
-    atMs = Date.now();
-    clearTimeout(timer);
-    // The probe's own failure is recorded like any other, and asks for the next one.
-    timer = nowOk ? undefined : setTimeout(() => void probe().catch(() => undefined), probeAfterMs).unref();
-    if (ok === nowOk) return;
-    ok = nowOk;
-    for (const listener of listeners) listener(ok);
-  };
+  const outcome = createLastOutcome({ probe });
   return {
     get last() {
-      if (atMs === undefined) return undefined;
-      return ok ? { ok, at: new Date(atMs) } : { ok, at: new Date(atMs), error: message };
+      return outcome.last;
     },
-    succeeded() {
-      record(true);
+    succeeded: outcome.succeeded,
+    failed: (kind, error) => {
+      if (kind === 'unique' || kind === 'other') outcome.succeeded();
+      else outcome.failed(messageOf(error));
     },
-    failed(kind, error) {
-      message = messageOf(error);
-      record(kind === 'unique' || kind === 'other');
-    },
-    onChange(listener) {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
-    close() {
-      clearTimeout(timer);
-    },
+    onChange: outcome.onChange,
+    close: outcome.close,
   };
 }
 

@@ -2,6 +2,7 @@ import type { Program } from '../env/index.ts';
 import { variables } from '../env/index.ts';
 import type { Logger, LogLevel } from '../logging/index.ts';
 import { createLogger, redactText } from '../logging/index.ts';
+import { startTracing } from '../telemetry/start-tracing.ts';
 import type { DeferOptions } from './clean-ups.ts';
 import { createCleanUps } from './clean-ups.ts';
 import { describeStartFailure } from './start-error.ts';
@@ -102,7 +103,11 @@ export async function runProgram(
   ] as const;
   for (const [event, listener] of listeners) host.on(event, listener);
 
-  const started = Promise.resolve(life).then(main);
+  const started = startTracing(name, host.env, log).then((stopTracing) => {
+    // Added first, so that it comes last.
+    if (stopTracing !== undefined) life.defer(stopTracing, { name: 'traces' });
+    return main(life);
+  });
   const ended = new Promise<void>((resolve) => {
     if (ending.signal.aborted) resolve();
     ending.signal.addEventListener('abort', () => resolve(), { once: true });

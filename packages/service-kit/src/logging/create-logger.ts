@@ -1,4 +1,5 @@
 import { pino } from 'pino';
+import { activeTracing } from '../telemetry/tracing.ts';
 import { readableLine } from './readable-line.ts';
 import { redactLine } from './redact.ts';
 import { serializeError } from './serialize-error.ts';
@@ -36,6 +37,7 @@ export function createLogger(options: LoggerOptions): Logger {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: serializeError, error: serializeError },
+      mixin: () => activeTracing()?.logFields() ?? {},
       hooks: { streamWrite: redactLine },
     },
     options.destination ?? standardError(),

@@ -172,7 +172,8 @@ describe.each(allRungs)('a service on %s', (rung) => {
     expect(seen.map(textOf)).toEqual(['true']);
     for (const { signal } of contexts) {
       if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
-      expect(codeOf(signal.reason)).toBe(Code.DeadlineExceeded);
+      // Over the network the caller's own clock may be first, and its leaving is what the server sees.
+      expect([Code.DeadlineExceeded, Code.Canceled]).toContain(codeOf(signal.reason));
     }
   });
 

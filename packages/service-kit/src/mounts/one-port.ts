@@ -104,8 +104,12 @@ export function createOnePortServer(options: OnePortOptions): RpcServer {
     async listen(address) {
       const wanted = toHostPort(address);
       await new Promise<void>((resolve, reject) => {
-        http1.once('error', (error: NodeJS.ErrnoException) => reject(listenError(wanted, error.code, error)));
-        http1.listen(wanted.port, wanted.host, resolve);
+        const onError = (error: NodeJS.ErrnoException) => reject(listenError(wanted, error.code, error));
+        http1.once('error', onError);
+        http1.listen(wanted.port, wanted.host, () => {
+          http1.off('error', onError);
+          resolve();
+        });
       });
       const { address: ip, port } = http1.address() as AddressInfo;
       loopback = ip === '::1' || ip.startsWith('127.');

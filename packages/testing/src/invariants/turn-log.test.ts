@@ -96,11 +96,7 @@ const broken: [string, RegExp, (rows: Rows) => void][] = [
     /I4: call call of an ended turn is not finished/,
     ({ tool_run: rows }) => (rows[0]!['status'] = ToolRunStatus.STARTED),
   ],
-  [
-    'a turn without statistics',
-    /I6: turn turn has ended without/,
-    ({ turn }) => (turn[0]!['stats'] = null),
-  ],
+  ['a turn without statistics', /I6: turn turn has ended without/, ({ turn }) => (turn[0]!['stats'] = null)],
   [
     'a turn that ended twice',
     /ends 2 times/,

@@ -88,7 +88,9 @@ function checkTurns(agent: Agent, { allEnded }: TurnLogExpectation, say: Say): v
     say(`the lease is of turn "${text(agent.lease, 'turn_id')}", which is not the one that runs`);
   for (const turn of agent.turns) {
     const turnId = text(turn, 'turn_id');
-    const said = agent.messages.filter((row) => text(row, 'turn_id') === turnId && text(row, 'kind') === 'user');
+    const said = agent.messages.filter(
+      (row) => text(row, 'turn_id') === turnId && text(row, 'kind') === 'user',
+    );
     const cleared = number(turn, 'first_position') <= floor;
     const inPlace = said.length === 1 && number(said[0], 'position') === number(turn, 'first_position');
     if (cleared ? said.length > 0 : !inPlace) say(`I1: turn ${turnId} has ${said.length} user messages`);
@@ -119,7 +121,8 @@ function checkSequence({ lease, batches }: Agent, say: Say): void {
     if (events.length !== end - first + 1) say(`I2: batch ${first} to ${end} holds ${events.length} events`);
     last = end;
   }
-  if (number(lease, 'last_seq') !== last) say(`I2: the lease stands at ${number(lease, 'last_seq')}, not ${last}`);
+  if (number(lease, 'last_seq') !== last)
+    say(`I2: the lease stands at ${number(lease, 'last_seq')}, not ${last}`);
 }
 
 /** I3: epochs never decrease along the log, and each is of one engine. */
@@ -148,7 +151,9 @@ function checkHistory({ lease, messages, turns }: Agent, say: Say): void {
   for (const [index, row] of visible.entries())
     if (number(row, 'position') !== floor + 1 + index) say(`I1: message ${floor + 1 + index} is missing`);
   if (number(lease, 'next_position') !== floor + visible.length + 1)
-    say(`I1: the next message would be ${number(lease, 'next_position')} after ${visible.length} above ${floor}`);
+    say(
+      `I1: the next message would be ${number(lease, 'next_position')} after ${visible.length} above ${floor}`,
+    );
 
   const open = new Map<string, string>();
   for (const row of visible) {
@@ -179,9 +184,7 @@ function checkToolRuns({ turns, toolRuns }: Agent, say: Say): void {
 }
 
 const ofAgent = (rows: readonly Row[], lease: Row) =>
-  rows.filter(
-    (row) => row['tenant_id'] === lease['tenant_id'] && row['agent_id'] === lease['agent_id'],
-  );
+  rows.filter((row) => row['tenant_id'] === lease['tenant_id'] && row['agent_id'] === lease['agent_id']);
 
 const inOrder = (rows: readonly Row[], column: string) =>
   rows.toSorted((a, b) => number(a, column) - number(b, column));

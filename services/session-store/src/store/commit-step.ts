@@ -101,6 +101,17 @@ async function startAttempt(context: FactContext, attempt: ModelAttemptStarted):
         where ${ofTurn(context)} and status <> ${ToolRunStatus.FINISHED} limit 1`,
   );
   if (open !== undefined) throw errors.toolResultMissing(lease.turnId, open.tool_call_id);
+  // Two calls at once could both be committed, one between the tool calls of the other and their results.
+  const [running] = await tx.rows(
+    sql<{ step: number; attempt: number }>`select step, attempt from ${tx.table('model_attempt')}
+        where ${ofTurn(context)} and status = ${AttemptStatus.STARTED} limit 1`,
+  );
+  if (running !== undefined)
+    throw errors.invalid(
+      'attempt',
+      `${running.step}/${running.attempt} still runs`,
+      'commit its answer or its failure first',
+    );
   const isNew = await insertNewRow(tx, 'model_attempt', {
     tenant_id: tenantId,
     agent_id: lease.agentId,
@@ -119,7 +130,11 @@ async function startAttempt(context: FactContext, attempt: ModelAttemptStarted):
     error_reason: '',
   });
   if (!isNew)
-    throw errors.invalid('attempt', `${attempt.step}/${attempt.attempt} was started before`, 'number it anew');
+    throw errors.invalid(
+      'attempt',
+      `${attempt.step}/${attempt.attempt} was started before`,
+      'number it anew',
+    );
 }
 
 async function failAttempt(context: FactContext, failed: ModelAttemptFailed): Promise<void> {

@@ -185,8 +185,7 @@ export async function givenAgain(
   request: Pick<AcquireLeaseRequest, 'agentId' | 'turnId' | 'acquisitionId' | 'leaseTtl'>,
 ): Promise<boolean> {
   const { agentId, turnId, acquisitionId } = request;
-  const given =
-    lease.acquisition_id === acquisitionId && lease.turn_id === turnId && lease.expires_at_ms > 0;
+  const given = lease.acquisition_id === acquisitionId && lease.turn_id === turnId && lease.expires_at_ms > 0;
   if (given)
     await tx.rows(
       sql`update ${tx.table('lease')} set expires_at_ms = ${tx.nowMs} + ${ttlMs(request.leaseTtl)}

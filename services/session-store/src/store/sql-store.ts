@@ -39,37 +39,40 @@ export function createSessionStore(database: Database, options: SqlSessionStoreO
   const tail = { pollMs: database.dialect === 'sqlite' ? undefined : POLL_MS };
 
   return {
-    getMessages: (tenantId, range) => database.read((tx) => getMessages(tx, tenantId, range)),
+    getMessages: (tenantId, range) => database.read({ tenantId }, (tx) => getMessages(tx, tenantId, range)),
     addMessage: async (tenantId, request) => {
-      const message = await database.transaction((tx) => addMessage(tx, tenantId, request));
+      const message = await database.transaction({ tenantId }, (tx) => addMessage(tx, tenantId, request));
       signals.notify(tenantId, request.agentId);
       return message;
     },
-    clearMessages: (tenantId, agentId) => database.transaction((tx) => clearMessages(tx, tenantId, agentId)),
+    clearMessages: (tenantId, agentId) =>
+      database.transaction({ tenantId }, (tx) => clearMessages(tx, tenantId, agentId)),
 
     beginTurn: async (tenantId, request) => {
-      const response = await database.transaction((tx) => beginTurn(tx, tenantId, request));
+      const response = await database.transaction({ tenantId }, (tx) => beginTurn(tx, tenantId, request));
       if (response.outcome.case === 'begun') work.expectWithin(ttlMs(request.leaseTtl));
       signals.notify(tenantId, request.agentId);
       return response;
     },
     acquireLease: async (tenantId, request) => {
-      const response = await database.transaction((tx) => acquireLease(tx, tenantId, request));
+      const response = await database.transaction({ tenantId }, (tx) => acquireLease(tx, tenantId, request));
       work.expectWithin(ttlMs(request.leaseTtl));
       return response;
     },
     renewLease: (tenantId, request) => {
       const lease = required(request.lease);
-      return database.transaction((tx) => renewLease(tx, tenantId, request, lease));
+      return database.transaction({ tenantId }, (tx) => renewLease(tx, tenantId, request, lease));
     },
     releaseLease: async (tenantId, lease) => {
-      const released = await database.transaction((tx) => releaseLease(tx, tenantId, lease));
+      const released = await database.transaction({ tenantId }, (tx) => releaseLease(tx, tenantId, lease));
       if (released) work.expectWithin(0);
       return released;
     },
     commitStep: async (tenantId, request) => {
       const { lease, batch } = writeOf(request);
-      const status = await database.transaction((tx) => commitStep(tx, tenantId, request, lease, batch));
+      const status = await database.transaction({ tenantId }, (tx) =>
+        commitStep(tx, tenantId, request, lease, batch),
+      );
       signals.notify(tenantId, lease.agentId);
       return status;
     },
@@ -81,7 +84,9 @@ export function createSessionStore(database: Database, options: SqlSessionStoreO
     },
     endTurn: async (tenantId, request) => {
       const { lease, batch } = writeOf(request);
-      const response = await database.transaction((tx) => endTurn(tx, tenantId, request, lease, batch));
+      const response = await database.transaction({ tenantId }, (tx) =>
+        endTurn(tx, tenantId, request, lease, batch),
+      );
       work.expectOutbox();
       signals.notify(tenantId, lease.agentId);
       return response;
@@ -89,16 +94,21 @@ export function createSessionStore(database: Database, options: SqlSessionStoreO
 
     tailEvents: (tenantId, request, signal) => tailEvents(database, signals, tail, tenantId, request, signal),
     watchWork: (signal) => work.watch(signal),
-    ackOutbox: (tenantId, outboxIds) => database.transaction((tx) => ackOutbox(tx, tenantId, outboxIds)),
+    ackOutbox: (tenantId, outboxIds) =>
+      database.transaction({ tenantId }, (tx) => ackOutbox(tx, tenantId, outboxIds)),
 
     getTurn: async (tenantId, agentId, turnId) =>
-      toTurnRecord(tenantId, await database.read((tx) => requireTurn(tx, tenantId, agentId, turnId))),
+      toTurnRecord(
+        tenantId,
+        await database.read({ tenantId }, (tx) => requireTurn(tx, tenantId, agentId, turnId)),
+      ),
     listTurns: (tenantId, agentId, after, limit) =>
-      database.read((tx) => listTurns(tx, tenantId, agentId, after, limit)),
-    listSteps: (tenantId, agentId, turnId) => database.read((tx) => listSteps(tx, tenantId, agentId, turnId)),
+      database.read({ tenantId }, (tx) => listTurns(tx, tenantId, agentId, after, limit)),
+    listSteps: (tenantId, agentId, turnId) =>
+      database.read({ tenantId }, (tx) => listSteps(tx, tenantId, agentId, turnId)),
 
     expireAllLeases: () =>
-      database.transaction(async (tx) => {
+      database.transaction({ sweeper: true }, async (tx) => {
         await tx.rows(sql`update ${tx.table('lease')} set expires_at_ms = 0 where turn_id <> ''`);
       }),
     close: () => {
@@ -117,12 +127,12 @@ async function append(
 ): Promise<LeaseStatus> {
   if (database.dialect === 'postgresql') {
     checkBatch(batch, false);
-    const [row] = await database.statement((tx) =>
+    const [row] = await database.statement({ tenantId }, (tx) =>
       fencedAppend(tx, tenantId, lease, batch, ttlMs(request.leaseTtl)),
     );
     if (row !== undefined) return leaseStatus(row);
   }
-  return database.transaction((tx) => appendEvents(tx, tenantId, request, lease, batch));
+  return database.transaction({ tenantId }, (tx) => appendEvents(tx, tenantId, request, lease, batch));
 }
 
 function required(lease: LeaseRef | undefined): LeaseRef {

@@ -5,7 +5,9 @@ import type { StoreUnderTest, TestDatabases } from './suite/harness.ts';
 import { leaseTests, lostAnswerTests, raceTests } from './suite/leases.ts';
 import { modelTests } from './suite/model.ts';
 import { otherProcessTests, tailTests } from './suite/tail.ts';
-import { beginTests, historyTests, stepTests } from './suite/turns.ts';
+import { beginTests } from './suite/begin.ts';
+import { historyTests } from './suite/history.ts';
+import { stepTests } from './suite/steps.ts';
 import { workTests } from './suite/work.ts';
 
 /** What every adapter of SessionStore must do. Tests share a database, each as a tenant of its own. */

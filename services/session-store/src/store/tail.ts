@@ -36,10 +36,10 @@ export async function* tailEvents(
   const { agentId, turnId, follow } = request;
   const listener = signals.listen(tenantId, agentId);
   try {
-    const start = await database.read((tx) => startOf(tx, tenantId, request));
+    const start = await database.read({ tenantId }, (tx) => startOf(tx, tenantId, request));
     let place: Place = start.place;
     while (!signal.aborted) {
-      const rows = await database.read((tx) => readPage(tx, tenantId, request, place));
+      const rows = await database.read({ tenantId }, (tx) => readPage(tx, tenantId, request, place));
       let bytes = 0;
       for (const row of rows) {
         yield toEventBatch(row);

@@ -6,7 +6,8 @@ import type { TemporaryFolder } from '@agentx/testing';
 import type { WorkItem } from '@agentx/gen/agentx/session/v1/turn_log_pb.ts';
 import { createSessionStore } from './sql-store.ts';
 import type { SqlSessionStore } from './sql-store.ts';
-import { begin, log, openTestDatabase, send, tailRequest } from './suite/harness.ts';
+import { log, openTestDatabase, tailRequest } from './suite/harness.ts';
+import { begin, send } from './suite/holder.ts';
 
 /** A database that counts what it is asked, can be waited for, and fails on demand. */
 function observed(database: Database) {
@@ -24,9 +25,9 @@ function observed(database: Database) {
     get lastOutcome() {
       return database.lastOutcome;
     },
-    transaction: (work) => run(() => database.transaction(work)),
-    statement: (build) => run(() => database.statement(build)),
-    read: (work) => run(() => database.read(work)),
+    transaction: (scope, work) => run(() => database.transaction(scope, work)),
+    statement: (scope, build) => run(() => database.statement(scope, build)),
+    read: (scope, work) => run(() => database.read(scope, work)),
   };
   return {
     database: observedDatabase,
@@ -64,7 +65,7 @@ afterEach(async () => {
 function watch() {
   const leaving = new AbortController();
   const items = store.watchWork(leaving.signal)[Symbol.asyncIterator]();
-  return { leaving, items, next: () => items.next() as Promise<IteratorResult<WorkItem>> };
+  return { leaving, items, next: () => items.next() };
 }
 
 const agentOf = ({ value }: IteratorResult<WorkItem>) => {
@@ -77,9 +78,8 @@ test('nothing asks the database while nothing runs, however many watch and follo
   const holder = await begin(store, tenantId, 'agent');
   const { leaving, next } = watch();
   const waiting = next();
-  const following = store
-    .tailEvents(tenantId, tailRequest({ agentId: 'agent', follow: true }), leaving.signal)
-    [Symbol.asyncIterator]();
+  const rows = store.tailEvents(tenantId, tailRequest({ agentId: 'agent', follow: true }), leaving.signal);
+  const following = rows[Symbol.asyncIterator]();
   await following.next();
   await send(holder.end());
   await following.next();

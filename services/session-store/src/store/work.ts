@@ -47,18 +47,22 @@ export function createWorkWatcher(database: Database, log: Logger): WorkWatcher 
     if (at >= dueAt || closing.signal.aborted) return;
     clearTimeout(timer);
     dueAt = at;
-    timer = setTimeout(() => (sweeping = sweeping.then(sweep)), Math.min(ms, MAX_WAIT_MS));
+    timer = setTimeout(
+      () => {
+        sweeping = sweeping.then(sweep);
+      },
+      Math.min(ms, MAX_WAIT_MS),
+    );
   }
 
   async function sweep(): Promise<void> {
     dueAt = Infinity;
     if (watchers.size === 0 || closing.signal.aborted) return; // The next watcher is given everything when it comes.
     try {
-      const { work, nextMs } = await database.read((tx) => findWork(tx, OUTBOX_GRACE_MS));
+      const { work, nextMs } = await database.read({ sweeper: true }, (tx) => findWork(tx, OUTBOX_GRACE_MS));
       for (const tell of watchers) tell(work);
       if (nextMs !== undefined) arm(nextMs);
     } catch (error) {
-      if (closing.signal.aborted) return;
       log.warn({ err: error }, 'looking for work failed, trying again');
       arm(RETRY_MS);
     }
@@ -79,7 +83,7 @@ export function createWorkWatcher(database: Database, log: Logger): WorkWatcher 
       watchers.add(tell);
       signal.addEventListener('abort', onAbort);
       try {
-        const { work, nextMs } = await database.read((tx) => findWork(tx, 0));
+        const { work, nextMs } = await database.read({ sweeper: true }, (tx) => findWork(tx, 0));
         tell(work);
         if (nextMs !== undefined) arm(nextMs);
         while (!signal.aborted) {

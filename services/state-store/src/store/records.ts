@@ -17,7 +17,7 @@ export async function createAgentRecord(
 ): Promise<AgentRecord> {
   const { agentId } = record;
   try {
-    return await database.transaction(async (tx) => {
+    return await database.transaction({ tenantId }, async (tx) => {
       const now = await clockMs(tx);
       const key = { tenantId, agentId, revision: 1n, createTimeMs: now, updateTimeMs: now };
       return toRecord(tx.em.create(AgentRecordEntity, { ...key, ...toColumns(record) }));

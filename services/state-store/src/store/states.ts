@@ -17,6 +17,7 @@ export async function setState(database: Database, tenantId: string, state: Agen
   const epoch = checked('state.epoch', state.epoch);
   const seq = checked('state.seq', state.seq);
   const applied = await database.statement(
+    { tenantId },
     (tx) => sql`
       insert into ${tx.table('agent_state')} as stored
         (tenant_id, agent_id, epoch, seq, status, turn_id, update_time_ms)

@@ -15,21 +15,23 @@ export function createStatsStore(database: Database): StatsStore {
     addTurn: async (tenantId, stats) => {
       const row = toRow(tenantId, stats);
       try {
-        await database.transaction((tx) => Promise.resolve(void tx.em.create(CountedTurnEntity, row)));
+        await database.transaction({ tenantId }, (tx) =>
+          Promise.resolve(void tx.em.create(CountedTurnEntity, row)),
+        );
         return true;
       } catch (error) {
         if (!(error instanceof UniqueViolationError)) throw error;
       }
-      const counted = await database.read((tx) => getTurn(tx, tenantId, stats.turnId));
+      const counted = await database.read({ tenantId }, (tx) => getTurn(tx, tenantId, stats.turnId));
       if (!equals(TurnStatsSchema, counted, stats)) throw errors.turnStatsConflict(stats.turnId);
       return false;
     },
     getTotalCost: (tenantId, selection, groupBy) =>
-      database.read((tx) => sumCost(tx, tenantId, selection, groupBy)),
+      database.read({ tenantId }, (tx) => sumCost(tx, tenantId, selection, groupBy)),
     getTotalTokens: (tenantId, selection, groupBy) =>
-      database.read((tx) => sumTokens(tx, tenantId, selection, groupBy)),
+      database.read({ tenantId }, (tx) => sumTokens(tx, tenantId, selection, groupBy)),
     listTurnStats: (tenantId, selection, after, limit) =>
-      database.read((tx) => listTurns(tx, tenantId, selection, after, limit)),
+      database.read({ tenantId }, (tx) => listTurns(tx, tenantId, selection, after, limit)),
   };
 }
 

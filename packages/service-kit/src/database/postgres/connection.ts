@@ -1,33 +1,40 @@
 import type { CompiledQuery, DatabaseConnection } from 'kysely';
 import type { Kysely } from 'kysely';
 import type pg from 'pg';
+import type { Scope } from '../database.ts';
 import { createKysely } from '../kysely.ts';
 import { checkParameters } from '../parameters.ts';
 import type { TransactionConnection } from '../transaction.ts';
+import { queryScoped } from './scope.ts';
+import type { ScopedResult } from './scope.ts';
 
-/** A checked-out connection as a transaction's connection. */
-export function createPostgresConnection(client: pg.ClientBase): TransactionConnection {
+type RunStatement = (text: string, parameters: readonly unknown[]) => Promise<ScopedResult>;
+
+/** A checked-out connection on which a transaction is open. */
+export function connectionInTransaction(client: pg.ClientBase): TransactionConnection {
+  return connection((text, parameters) => client.query<Record<string, unknown>>(text, [...parameters]));
+}
+
+/** A checked-out connection on which each statement is a transaction of its own. */
+export function connectionInScope(client: pg.ClientBase, scope: Scope): TransactionConnection {
+  return connection((text, parameters) => queryScoped(client, scope, text, parameters));
+}
+
+function connection(run: RunStatement): TransactionConnection {
   let kysely: Kysely<unknown> | undefined;
   return {
-    rows: (text, parameters) => queryRows(client, text, parameters),
-    kysely: () => (kysely ??= createKysely('postgresql', kyselyConnection(client))),
+    rows: async (text, parameters) => {
+      checkParameters(parameters);
+      return (await run(text, parameters)).rows;
+    },
+    kysely: () => (kysely ??= createKysely('postgresql', kyselyConnection(run))),
   };
 }
 
-export async function queryRows(
-  queryable: Pick<pg.Pool, 'query'> | pg.ClientBase,
-  text: string,
-  parameters: readonly unknown[],
-): Promise<unknown[]> {
-  checkParameters(parameters);
-  const { rows } = await queryable.query<Record<string, unknown>>(text, [...parameters]);
-  return rows;
-}
-
-function kyselyConnection(client: pg.ClientBase): DatabaseConnection {
+function kyselyConnection(run: RunStatement): DatabaseConnection {
   return {
     async executeQuery({ sql, parameters }: CompiledQuery) {
-      const { rows, rowCount } = await client.query<Record<string, unknown>>(sql, [...parameters]);
+      const { rows, rowCount } = await run(sql, parameters);
       return { rows: rows as never[], ...(rowCount === null ? {} : { numAffectedRows: BigInt(rowCount) }) };
     },
     streamQuery: () => {

@@ -2,12 +2,15 @@ import { MikroORM } from '@mikro-orm/core';
 import { Migrator } from '@mikro-orm/migrations';
 import { PostgreSqlDriver } from '@mikro-orm/postgresql';
 import { PostgresDialect } from 'kysely';
-import type { OpenDatabaseOptions } from '../database.ts';
+import pg from 'pg';
+import type { MigrationEntry, OpenDatabaseOptions } from '../database.ts';
 import { createPool } from './pool.ts';
 
 export interface MigrateOptions extends Pick<OpenDatabaseOptions, 'name' | 'migrations' | 'log'> {
   readonly url: string;
   readonly schema: string;
+  /** The role that the service works as. Where it is not the one that migrates, it is given its rights. */
+  readonly serviceRole: string;
 }
 
 /** Any number that nobody else locks in this database. */
@@ -37,10 +40,11 @@ export async function migrate(options: MigrateOptions): Promise<void> {
         entities: [],
         discovery: { warnWhenNoEntities: false },
         extensions: [Migrator],
-        migrations: { migrationsList: [...options.migrations], snapshot: false, schema },
+        migrations: { migrationsList: options.migrations.map(withoutBlindness), snapshot: false, schema },
         logger: (message) => log.debug(message),
       });
       await orm.migrator.up();
+      await grantRights(lock, schema, options.serviceRole);
       await lock.query('commit');
     } finally {
       // Closing the connection ends its transaction, whatever happened.
@@ -49,6 +53,30 @@ export async function migrate(options: MigrateOptions): Promise<void> {
   } finally {
     await pool.end();
   }
+}
+
+/**
+ * A migration that changes rows under row-level security would silently find none, because it acts for no tenant: with
+ * `row_security` off such a statement fails instead. (Take `force row level security` off the table meanwhile.)
+ */
+function withoutBlindness({ name, class: Declared }: MigrationEntry): MigrationEntry {
+  class Seeing extends Declared {
+    override async up(): Promise<void> {
+      this.addSql('set local row_security = off');
+      await Declared.prototype.up.call(this);
+    }
+  }
+  return { name, class: Seeing };
+}
+
+/** A service whose role does not own the tables cannot take their row-level security away. */
+async function grantRights(client: pg.ClientBase, schema: string, role: string): Promise<void> {
+  const { rows } = await client.query<{ me: string }>('select current_user as me');
+  if (rows[0]?.me === role) return;
+  const [inSchema, to] = [pg.escapeIdentifier(schema), pg.escapeIdentifier(role)];
+  await client.query(`grant usage on schema ${inSchema} to ${to}`);
+  await client.query(`grant select, insert, update, delete on all tables in schema ${inSchema} to ${to}`);
+  await client.query(`revoke insert, update, delete on ${inSchema}.mikro_orm_migrations from ${to}`);
 }
 
 export function databaseName(url: string): string {

@@ -9,7 +9,7 @@ import { createCompiler, createUnconnectedDialect } from '../kysely.ts';
 import { createOutcomeRecord } from '../outcome.ts';
 import type { OpenTransaction } from '../transaction.ts';
 import { createTransaction, statementParts } from '../transaction.ts';
-import { createPostgresConnection, queryRows } from './connection.ts';
+import { connectionInScope, connectionInTransaction } from './connection.ts';
 import { postgresErrorKind } from './errors.ts';
 import { databaseName, migrate } from './migrate.ts';
 import { createPool } from './pool.ts';
@@ -22,12 +22,18 @@ const maxAttempts = 5;
 export async function openPostgresDatabase(options: OpenDatabaseOptions): Promise<Database> {
   const { url, name, log } = options;
   const schema = `agentx_${name}`;
-  await migrate({ ...options, url: options.directUrl ?? url, schema }).catch((error: unknown) => {
-    throw startErrorOf(error);
-  });
   const maxConnections = options.poolSize ?? defaultPoolSize;
   const timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
   const pool = createPool({ url, maxConnections, connectTimeoutMs: timeoutMs, applicationName: schema, log });
+  try {
+    const { role, bypasses } = await readRole(pool);
+    if (bypasses) log.warn({ role }, BYPASS_WARNING);
+    await migrate({ ...options, url: options.directUrl ?? url, schema, serviceRole: role });
+  } catch (error) {
+    await pool.end();
+    throw startErrorOf(error);
+  }
+  options.observer?.pooled(() => ({ open: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }));
   const orm = await MikroORM.init({
     driver: PostgreSqlDriver,
     dbName: databaseName(url),
@@ -41,9 +47,23 @@ export async function openPostgresDatabase(options: OpenDatabaseOptions): Promis
   return createDatabase(pool, orm, schema, timeoutMs);
 }
 
+const BYPASS_WARNING =
+  'the database role is a superuser or has BYPASSRLS: row-level security does not hold for it, and only the conditions ' +
+  'of the queries keep tenants apart; connect as a role without these rights';
+
+/** The role that the service works as, and whether row-level security passes it by. */
+async function readRole(pool: Pool): Promise<{ role: string; bypasses: boolean }> {
+  const { rows } = await pool.query<{ role: string; bypasses: boolean }>(
+    'select rolname as role, rolsuper or rolbypassrls as bypasses from pg_roles where rolname = current_user',
+  );
+  const [row] = rows;
+  if (row === undefined) throw new Error('the database knows no role of the current user');
+  return row;
+}
+
 function createDatabase(pool: Pool, orm: MikroORM, schema: string, timeoutMs: number): Database {
   const parts = { dialect: 'postgresql', orm, schema, compiler: createCompiler('postgresql') } as const;
-  const outcome = createOutcomeRecord(() => database.read((tx) => tx.rows(sql`select 1`)));
+  const outcome = createOutcomeRecord(() => database.read({ sweeper: true }, (tx) => tx.rows(sql`select 1`)));
   let closing: Promise<void> | undefined;
   async function close(): Promise<void> {
     // Waits for the connections that are in use.
@@ -69,20 +89,20 @@ function createDatabase(pool: Pool, orm: MikroORM, schema: string, timeoutMs: nu
 
   const database: Database = {
     dialect: 'postgresql',
-    transaction: (work) =>
+    transaction: (scope, work) =>
       retried(() =>
         run((client) =>
-          inTransaction(client, () =>
-            runWork(createTransaction(parts, createPostgresConnection(client)), work),
+          inTransaction(client, scope, () =>
+            runWork(createTransaction(parts, connectionInTransaction(client)), work),
           ),
         ),
       ),
-    statement: (build) => {
+    statement: (scope, build) => {
       const { sql: text, parameters } = build(statementParts(parts)).compile(parts.compiler);
-      return retried(() => run((client) => queryRows(client, text, parameters))) as never;
+      return retried(() => run((client) => connectionInScope(client, scope).rows(text, parameters))) as never;
     },
-    read: (work) =>
-      run((client) => runWork(createTransaction(parts, createPostgresConnection(client)), work)),
+    read: (scope, work) =>
+      run((client) => runWork(createTransaction(parts, connectionInScope(client, scope)), work)),
     get lastOutcome() {
       return outcome.last;
     },

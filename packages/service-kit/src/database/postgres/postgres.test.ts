@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import pg from 'pg';
 import type { Database } from '../database.ts';
 import { UniqueViolationError } from '../errors.ts';
-import { addItem, itemIds, openItems } from '../item.fixture.ts';
+import { addItem, itemIds, openItems, T } from '../item.fixture.ts';
 
 let server: PostgresServer | undefined;
 beforeAll(async () => {
@@ -22,9 +22,9 @@ beforeEach(async () => {
 
 test('replicas that start at once migrate once', async () => {
   const replicas = await Promise.all(Array.from({ length: 4 }, () => openItems(url)));
-  await replicas[0]!.transaction((tx) => addItem(tx, 'a'));
+  await replicas[0]!.transaction(T, (tx) => addItem(tx, 'a'));
   expect(await itemIds(replicas[3]!)).toEqual(['a']);
-  const rows = await replicas[1]!.read((tx) =>
+  const rows = await replicas[1]!.read(T, (tx) =>
     tx.rows(sql`select name from ${tx.table('mikro_orm_migrations')}`),
   );
   expect(rows).toEqual([{ name: '0001-items' }]);
@@ -39,7 +39,7 @@ describe('a server that goes away', () => {
   afterEach(() => database.close());
 
   test('UNAVAILABLE while it is away, and all well again after its restart', async () => {
-    await Promise.all(['a', 'b', 'c'].map((id) => database.transaction((tx) => addItem(tx, id))));
+    await Promise.all(['a', 'b', 'c'].map((id) => database.transaction(T, (tx) => addItem(tx, id))));
     await server!.restart('immediate');
     // Connections that were idle are dead now; the pool makes new ones.
     await writtenAgain(database, 'd');
@@ -48,7 +48,7 @@ describe('a server that goes away', () => {
   });
 
   test('a connection lost in the middle of a transaction: UNAVAILABLE, and nothing of it remains', async () => {
-    const lost = database.transaction(async (tx) => {
+    const lost = database.transaction(T, async (tx) => {
       await addItem(tx, 'a');
       const [row] = await tx.rows(sql<{ pid: number }>`select pg_backend_pid() as pid`);
       await terminate(row!.pid);
@@ -64,18 +64,20 @@ describe('a server that goes away', () => {
     const through = new URL(url);
     through.port = String(proxy.port);
     await using flaky = await openItems(through.href, { directUrl: url });
-    await expect(flaky.transaction((tx) => addItem(tx, 'a'))).rejects.toMatchObject({
+    await expect(flaky.transaction(T, (tx) => addItem(tx, 'a'))).rejects.toMatchObject({
       reason: 'DATABASE_UNAVAILABLE',
     });
-    await expect(database.transaction((tx) => addItem(tx, 'a'))).rejects.toBeInstanceOf(UniqueViolationError);
+    await expect(database.transaction(T, (tx) => addItem(tx, 'a'))).rejects.toBeInstanceOf(
+      UniqueViolationError,
+    );
   });
 
   test('a server that gives no answer: UNAVAILABLE after the time allowed', async () => {
     await using hurried = await openItems(url, { timeoutMs: 300 });
-    await hurried.transaction((tx) => addItem(tx, 'a'));
+    await hurried.transaction(T, (tx) => addItem(tx, 'a'));
     server!.freeze();
     try {
-      await expect(hurried.transaction((tx) => addItem(tx, 'b'))).rejects.toMatchObject({
+      await expect(hurried.transaction(T, (tx) => addItem(tx, 'b'))).rejects.toMatchObject({
         reason: 'DATABASE_UNAVAILABLE',
       });
     } finally {
@@ -90,12 +92,12 @@ describe('a server that goes away', () => {
     const name = new URL(url).pathname.slice(1);
     await owner.query(`alter database ${name} connection limit 0`);
     await terminateAll(owner, name);
-    await expect(database.transaction((tx) => addItem(tx, 'a'))).rejects.toMatchObject({
+    await expect(database.transaction(T, (tx) => addItem(tx, 'a'))).rejects.toMatchObject({
       reason: 'DATABASE_UNAVAILABLE',
     });
     await owner.query(`alter database ${name} connection limit -1`);
     await owner.end();
-    await database.transaction((tx) => addItem(tx, 'b'));
+    await database.transaction(T, (tx) => addItem(tx, 'b'));
   });
 
   test('who watches is told of the failure, and of the recovery although nobody uses the database', async () => {
@@ -118,21 +120,23 @@ describe('a server that goes away', () => {
   });
 
   test('deadlocks are resolved by running a work again', async () => {
-    await database.transaction(async (tx) => {
+    await database.transaction(T, async (tx) => {
       await addItem(tx, 'a');
       await addItem(tx, 'b');
     });
     const bothLocked = barrier(2);
     const swap = (first: string, second: string) => {
       let attempts = 0;
-      return database.transaction(async (tx) => {
+      return database.transaction(T, async (tx) => {
         await increment(tx, first);
         if (++attempts === 1) await bothLocked();
         await increment(tx, second);
       });
     };
     await Promise.all([swap('a', 'b'), swap('b', 'a')]);
-    const rows = await database.read((tx) => tx.rows(sql`select id, n from ${tx.table('item')} order by id`));
+    const rows = await database.read(T, (tx) =>
+      tx.rows(sql`select id, n from ${tx.table('item')} order by id`),
+    );
     expect(rows).toEqual([
       { id: 'a', n: 2 },
       { id: 'b', n: 2 },
@@ -140,7 +144,7 @@ describe('a server that goes away', () => {
   });
 
   test('a work that swallows the error of a statement is not told that it was committed', async () => {
-    const swallowing = database.transaction(async (tx) => {
+    const swallowing = database.transaction(T, async (tx) => {
       await addItem(tx, 'a');
       await addItem(tx, 'a').catch(() => undefined);
     });
@@ -156,7 +160,7 @@ test('a server that is not there: the start fails and says so', async () => {
 });
 
 async function increment(
-  tx: Parameters<Parameters<Database['transaction']>[0]>[0],
+  tx: Parameters<Parameters<Database['transaction']>[1]>[0],
   id: string,
 ): Promise<void> {
   await tx.rows(sql`update ${tx.table('item')} set n = n + 1 where id = ${id}`);
@@ -166,7 +170,7 @@ async function increment(
 async function writtenAgain(database: Database, id: string): Promise<void> {
   for (;;) {
     try {
-      await database.transaction((tx) => addItem(tx, id));
+      await database.transaction(T, (tx) => addItem(tx, id));
       return;
     } catch (error) {
       expect(error).toMatchObject({ reason: 'DATABASE_UNAVAILABLE' });

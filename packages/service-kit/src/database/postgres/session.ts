@@ -1,8 +1,10 @@
 import type { Pool, PoolClient } from 'pg';
 import { DomainError } from '../../errors.ts';
+import type { Scope } from '../database.ts';
 import type { DriverErrorKind } from '../errors.ts';
 import { postgresErrorKind } from './errors.ts';
 import { watchConnection } from './pool.ts';
+import { beginText } from './scope.ts';
 
 /** An error with what it means for the caller. */
 export class SessionError extends Error {
@@ -44,10 +46,11 @@ export async function withConnection<T>(
 }
 
 /** Runs the work between `begin` and `commit`, or `rollback` where it fails. */
-export async function inTransaction<T>(client: PoolClient, work: () => Promise<T>): Promise<T> {
-  await client.query('begin');
+export async function inTransaction<T>(client: PoolClient, scope: Scope, work: () => Promise<T>): Promise<T> {
+  const begin = beginText(scope);
   let value: T;
   try {
+    await client.query(begin);
     value = await work();
   } catch (error) {
     // A connection that is lost or in doubt cannot roll back; it is closed, which does the same.

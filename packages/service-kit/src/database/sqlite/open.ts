@@ -6,6 +6,7 @@ import { sql } from 'kysely';
 import type { Database, OpenDatabaseOptions } from '../database.ts';
 import { closedError, domainErrorOf, TransactionMisuseError } from '../errors.ts';
 import { createConnectionDialect, createKysely } from '../kysely.ts';
+import type { DatabaseObserver } from '../observed.ts';
 import { createOutcomeRecord } from '../outcome.ts';
 import type { OpenTransaction, TransactionConnection } from '../transaction.ts';
 import { createTransaction, statementParts } from '../transaction.ts';
@@ -26,7 +27,7 @@ export async function openSqliteDatabase(folder: string, options: OpenDatabaseOp
     const orm = await openOrm(file, connection, options);
     await orm.migrator.up();
     connection.database.exec('pragma query_only = 1');
-    return createDatabase(connection, orm, () => {
+    return createDatabase(connection, orm, options.observer, () => {
       connection?.database.close();
       lock.release();
     });
@@ -51,11 +52,16 @@ function openOrm(file: string, connection: SqliteConnection, options: OpenDataba
   });
 }
 
-function createDatabase(connection: SqliteConnection, orm: MikroORM, release: () => void): Database {
+function createDatabase(
+  connection: SqliteConnection,
+  orm: MikroORM,
+  observer: DatabaseObserver | undefined,
+  release: () => void,
+): Database {
   const kysely = createKysely('sqlite', connection);
   const parts = { dialect: 'sqlite', orm, schema: undefined, compiler: kysely } as const;
-  const queue = createWriteQueue(connection.database);
-  const outcome = createOutcomeRecord(() => database.read((tx) => tx.rows(sql`select 1`)));
+  const queue = createWriteQueue(connection.database, observer?.grouped);
+  const outcome = createOutcomeRecord(() => database.read({ sweeper: true }, (tx) => tx.rows(sql`select 1`)));
   const writing: TransactionConnection = {
     rows: (text, parameters) => Promise.try(() => connection.rows(text, parameters)),
     kysely: () => kysely,
@@ -90,14 +96,14 @@ function createDatabase(connection: SqliteConnection, orm: MikroORM, release: ()
   }
   const database: Database = {
     dialect: 'sqlite',
-    transaction: (work) => record(queue.write(queuedWork(createTransaction(parts, writing), work))),
-    statement: (build) => {
+    transaction: (_scope, work) => record(queue.write(queuedWork(createTransaction(parts, writing), work))),
+    statement: (_scope, build) => {
       const { sql: text, parameters } = build(statementParts(parts)).compile(kysely);
       return record(
         queue.write({ run: () => writing.rows(text, parameters), end: () => undefined }),
       ) as never;
     },
-    read: async (work) => {
+    read: async (_scope, work) => {
       await queue.settled();
       if (closing !== undefined) throw closedError();
       const transaction = createTransaction(parts, reading);

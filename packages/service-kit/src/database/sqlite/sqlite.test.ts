@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { sql } from 'kysely';
 import { DatabaseSync } from 'node:sqlite';
 import type { Database } from '../database.ts';
-import { addItem, itemIds, openItems } from '../item.fixture.ts';
+import { addItem, itemIds, openItems, T } from '../item.fixture.ts';
 
 const program = fileURLToPath(new URL('../write-until-killed.fixture.ts', import.meta.url));
 
@@ -61,7 +61,7 @@ describe('within a process', () => {
   test('a read never sees rows of a group that is still open', async () => {
     const seen: number[] = [];
     const write = async (id: number) => {
-      await database.transaction(async (tx) => {
+      await database.transaction(T, async (tx) => {
         await addItem(tx, `${id}`);
         // Reads that start while the group is open.
         void itemIds(database).then((ids) => seen.push(ids.length));
@@ -74,7 +74,7 @@ describe('within a process', () => {
   });
 
   test('every commit is synced to the disk, so that a power cut loses none', async () => {
-    const settings = await database.read(async (tx) => [
+    const settings = await database.read(T, async (tx) => [
       ...(await tx.rows(sql`pragma synchronous`)),
       ...(await tx.rows(sql`pragma journal_mode`)),
     ]);
@@ -85,22 +85,22 @@ describe('within a process', () => {
   });
 
   test('a read cannot write', async () => {
-    await expect(database.read((tx) => addItem(tx, 'a'))).rejects.toThrow(/readonly/);
+    await expect(database.read(T, (tx) => addItem(tx, 'a'))).rejects.toThrow(/readonly/);
     expect(await itemIds(database)).toEqual([]);
   });
 
   test('a work that awaits something else fails at once; the others and the next go on', async () => {
     const never = new Promise(() => undefined);
     const results = await Promise.allSettled([
-      database.transaction((tx) => addItem(tx, 'a')),
-      database.transaction(async (tx) => {
+      database.transaction(T, (tx) => addItem(tx, 'a')),
+      database.transaction(T, async (tx) => {
         await addItem(tx, 'b');
         await never;
       }),
-      database.transaction(async () => {
-        await database.transaction((tx) => addItem(tx, 'inner'));
+      database.transaction(T, async () => {
+        await database.transaction(T, (tx) => addItem(tx, 'inner'));
       }),
-      database.transaction((tx) => addItem(tx, 'c')),
+      database.transaction(T, (tx) => addItem(tx, 'c')),
     ]);
     expect(results.map((result) => result.status)).toEqual([
       'fulfilled',
@@ -111,21 +111,21 @@ describe('within a process', () => {
     expect((results[1] as PromiseRejectedResult).reason).toMatchObject({
       message: expect.stringContaining('awaited something else'),
     });
-    await database.transaction((tx) => addItem(tx, 'd'));
+    await database.transaction(T, (tx) => addItem(tx, 'd'));
     expect(await itemIds(database)).toEqual(['a', 'c', 'd', 'inner']);
   });
 
   test('more works than fit one group all get through', async () => {
     await Promise.all(
-      Array.from({ length: 1000 }, (_, index) => database.transaction((tx) => addItem(tx, `${index}`))),
+      Array.from({ length: 1000 }, (_, index) => database.transaction(T, (tx) => addItem(tx, `${index}`))),
     );
     expect(await itemIds(database)).toHaveLength(1000);
   });
 
   test('no space left: RESOURCE_EXHAUSTED DATABASE_FULL, and the rest of the data stays usable', async () => {
-    await database.transaction((tx) => addItem(tx, 'a'));
-    await database.transaction((tx) => tx.rows(sql`pragma max_page_count = 1`));
-    const filling = database.transaction((tx) =>
+    await database.transaction(T, (tx) => addItem(tx, 'a'));
+    await database.transaction(T, (tx) => tx.rows(sql`pragma max_page_count = 1`));
+    const filling = database.transaction(T, (tx) =>
       tx.rows(sql`insert into item values ('t', 'big', 0, ${new Uint8Array(100_000)})`),
     );
     await expect(filling).rejects.toMatchObject({ reason: 'DATABASE_FULL' });

@@ -30,8 +30,10 @@ const maxGroupSize = 256;
 /**
  * Writes of the same moment share one transaction and so one sync of the disk, which costs more than all their
  * statements. Each runs in a savepoint, so that a work that fails takes nothing of the others with it.
+ *
+ * @param onGroup called with the number of works that share a transaction
  */
-export function createWriteQueue(database: DatabaseSync): WriteQueue {
+export function createWriteQueue(database: DatabaseSync, onGroup?: (works: number) => void): WriteQueue {
   let waiting: Entry[] = [];
   let open = false;
   let scheduled = false;
@@ -50,6 +52,7 @@ export function createWriteQueue(database: DatabaseSync): WriteQueue {
   async function runGroup(): Promise<void> {
     const group = waiting.slice(0, maxGroupSize);
     waiting = waiting.slice(maxGroupSize);
+    onGroup?.(group.length);
     open = true;
     const unstarted = await commitGroup(database, group);
     open = false;

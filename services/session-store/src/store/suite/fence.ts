@@ -1,8 +1,10 @@
 /** Who may write, and what becomes of a write that comes again, too late, or out of order. */
 import { expect, test } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
-import { begin, expireLeases, refusal, rowsOf, send, takeOver } from './harness.ts';
-import type { Holder, StoreUnderTest, Write } from './harness.ts';
+import { expireLeases, refusal, rowsOf } from './harness.ts';
+import { begin, send, takeOver } from './holder.ts';
+import type { StoreUnderTest } from './harness.ts';
+import type { Holder, Write } from './holder.ts';
 
 /** One write of each kind, in an order in which they are all allowed. */
 const COURSE: readonly ((holder: Holder) => Write)[] = [

@@ -5,21 +5,10 @@ import { randomUUID } from 'node:crypto';
 import { DomainError } from '@agentx/service-kit';
 import { turnLogViolations } from '@agentx/testing';
 import { createSessionStore } from '../sql-store.ts';
-import {
-  acquireRequest,
-  begin,
-  beginRequest,
-  createHolder,
-  expireLeases,
-  log,
-  losingAnswers,
-  refusal,
-  rowsOf,
-  send,
-  takeOver,
-  userMessage,
-} from './harness.ts';
-import type { Holder, StoreUnderTest, Write } from './harness.ts';
+import { expireLeases, log, losingAnswers, refusal, rowsOf, userMessage } from './harness.ts';
+import { acquireRequest, begin, beginRequest, createHolder, send, takeOver } from './holder.ts';
+import type { StoreUnderTest } from './harness.ts';
+import type { Holder, Write } from './holder.ts';
 
 export function leaseTests(get: () => StoreUnderTest): void {
   test('a lease can be taken only when it has expired or was given up', async () => {
@@ -44,7 +33,7 @@ export function leaseTests(get: () => StoreUnderTest): void {
     const { store } = get();
     const tenantId = randomUUID();
     const former = await begin(store, tenantId, 'agent', { leaseTtl: durationFromMs(100) });
-    for (let held = true; held; )
+    for (let held = true; held;)
       held = await takeOver(store, tenantId, former.ref).then(
         () => false,
         (error: unknown) => error instanceof DomainError && error.reason === 'LEASE_HELD',
@@ -132,34 +121,30 @@ export function leaseTests(get: () => StoreUnderTest): void {
 export function raceTests(get: () => StoreUnderTest, raceRounds: number): void {
   const violations = async (tenantId: string) => turnLogViolations(await rowsOf(get().database, tenantId));
 
-  test(
-    `two engines race for a lease ${raceRounds} times: each epoch has one holder`,
-    async () => {
-      const { store } = get();
-      const tenantId = randomUUID();
-      let holder = await begin(store, tenantId, 'agent');
-      for (let round = 1; round <= raceRounds; round += 1) {
-        await holder.release();
-        const racers = await Promise.allSettled([
-          takeOver(store, tenantId, holder.ref, { engineId: 'left' }),
-          takeOver(store, tenantId, holder.ref, { engineId: 'right' }),
-        ]);
-        const winners = racers.flatMap((racer) => (racer.status === 'fulfilled' ? [racer.value] : []));
-        const reasons = racers.flatMap((racer) =>
-          racer.status === 'rejected' && racer.reason instanceof DomainError ? [racer.reason.reason] : [],
-        );
-        expect(reasons).toEqual(['LEASE_HELD']);
-        const [winner] = winners;
-        if (winner === undefined) throw new Error('nobody won');
-        expect(winner.ref.epoch).toBe(BigInt(round + 1));
-        await send(winner.append());
-        holder = winner;
-      }
-      await send(holder.end());
-      expect(await violations(tenantId)).toEqual([]);
-    },
-    300_000,
-  );
+  test(`two engines race for a lease ${raceRounds} times: each epoch has one holder`, async () => {
+    const { store } = get();
+    const tenantId = randomUUID();
+    let holder = await begin(store, tenantId, 'agent');
+    for (let round = 1; round <= raceRounds; round += 1) {
+      await holder.release();
+      const racers = await Promise.allSettled([
+        takeOver(store, tenantId, holder.ref, { engineId: 'left' }),
+        takeOver(store, tenantId, holder.ref, { engineId: 'right' }),
+      ]);
+      const winners = racers.flatMap((racer) => (racer.status === 'fulfilled' ? [racer.value] : []));
+      const reasons = racers.flatMap((racer) =>
+        racer.status === 'rejected' && racer.reason instanceof DomainError ? [racer.reason.reason] : [],
+      );
+      expect(reasons).toEqual(['LEASE_HELD']);
+      const [winner] = winners;
+      if (winner === undefined) throw new Error('nobody won');
+      expect(winner.ref.epoch).toBe(BigInt(round + 1));
+      await send(winner.append());
+      holder = winner;
+    }
+    await send(holder.end());
+    expect(await violations(tenantId)).toEqual([]);
+  }, 300_000);
 
   test('one request 50 times at once begins one turn', async () => {
     const { store } = get();
@@ -216,8 +201,7 @@ export function raceTests(get: () => StoreUnderTest, raceRounds: number): void {
         const taker = await takeOver(store, tenantId, current.ref);
         await send(taker.end());
       }
-      holder =
-        next.status === 'fulfilled' ? (next.value as Holder) : await begin(store, tenantId, 'agent');
+      holder = next.status === 'fulfilled' ? next.value : await begin(store, tenantId, 'agent');
     }
     await send(holder.end());
     expect(await violations(tenantId)).toEqual([]);

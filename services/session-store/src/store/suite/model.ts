@@ -6,128 +6,24 @@ import { turnLogViolations } from '@agentx/testing';
 import type { BeginTurnRequest } from '@agentx/gen/agentx/session/v1/session_service_pb.ts';
 import type { LeaseRef } from '@agentx/gen/agentx/session/v1/turn_log_pb.ts';
 import type { SessionStore } from '../store.ts';
-import {
-  beginRequest,
-  createHolder,
-  expireLeases,
-  refusal,
-  rowsOf,
-  tailRequest,
-  takeOver,
-  userMessage,
-} from './harness.ts';
-import type { Holder, StoreUnderTest, Write } from './harness.ts';
-
-type FactName = 'append' | 'startAttempt' | 'failAttempt' | 'answer' | 'startTool' | 'finishTool' | 'skipTool' | 'end';
-
-/** A write as the model knows it: its key, and what it wants to change. */
-interface Fact {
-  readonly name: FactName;
-  readonly epoch: bigint;
-  readonly turnId: string;
-  readonly firstSeq: bigint;
-  readonly lastSeq: bigint;
-  readonly step: number;
-}
-
-/** The rules of the log, for one agent. */
-class Model {
-  epoch = 0n;
-  lastSeq = 0n;
-  position = 1;
-  turnId = '';
-  free = false;
-  /** The state of each model call and of each step's only tool call. */
-  attempts = new Map<number, 'started' | 'settled'>();
-  tools = new Map<number, 'planned' | 'started' | 'finished'>();
-  readonly requests = new Map<string, string>();
-  readonly log: Fact[] = [];
-  readonly extents: string[] = [];
-
-  write(fact: Fact): string {
-    const key = (of: Fact) => [of.name, of.epoch, of.turnId, of.firstSeq, of.lastSeq].join(' ');
-    if (this.log.some((before) => key(before) === key(fact))) return 'again';
-    const mine = fact.epoch === this.epoch && fact.turnId === this.turnId;
-    if (!mine || fact.firstSeq !== this.lastSeq + 1n) return 'FENCED';
-    const refused = this.apply(fact);
-    if (refused !== undefined) return refused;
-    this.log.push(fact);
-    this.grow(fact.epoch, fact.lastSeq - fact.firstSeq + 1n);
-    this.free = false;
-    if (fact.name === 'end') this.turnId = '';
-    return 'applied';
-  }
-
-  grow(epoch: bigint, count: bigint): void {
-    this.extents.push(`${epoch}: ${this.lastSeq + 1n}-${this.lastSeq + count}`);
-    this.lastSeq += count;
-  }
-
-  begin(turnId: string, requestId: string): void {
-    this.requests.set(requestId, turnId);
-    this.turnId = turnId;
-    this.attempts = new Map();
-    this.tools = new Map();
-    this.free = false;
-    this.epoch += 1n;
-    this.position += 1;
-    this.grow(this.epoch, 2n);
-  }
-
-  acquire(): void {
-    this.epoch += 1n;
-    this.free = false;
-    for (const step of this.attempts.keys()) this.attempts.set(step, 'settled');
-  }
-
-  private apply({ name, step }: Fact): string | undefined {
-    const open = [...this.tools.values()].some((state) => state !== 'finished');
-    const change = <S>(states: Map<number, S>, from: S, to: S) => {
-      if (states.get(step) !== from) return 'INVALID_REQUEST';
-      states.set(step, to);
-      return undefined;
-    };
-    switch (name) {
-      case 'append':
-        return undefined;
-      case 'startAttempt':
-        if (open) return 'TOOL_RESULT_MISSING';
-        if (this.attempts.has(step)) return 'INVALID_REQUEST';
-        this.attempts.set(step, 'started');
-        return undefined;
-      case 'failAttempt':
-        return change(this.attempts, 'started', 'settled');
-      case 'answer': {
-        const refused = change(this.attempts, 'started', 'settled');
-        if (refused !== undefined) return refused;
-        this.tools.set(step, 'planned');
-        this.position += 1;
-        return undefined;
-      }
-      case 'startTool':
-        return change(this.tools, 'planned', 'started');
-      case 'finishTool':
-      case 'skipTool': {
-        const refused = change(this.tools, name === 'skipTool' ? 'planned' : 'started', 'finished');
-        if (refused === undefined) this.position += 1;
-        return refused;
-      }
-      case 'end':
-        return open ? 'TOOL_RESULT_MISSING' : undefined;
-    }
-  }
-}
+import { expireLeases, refusal, rowsOf, tailRequest, userMessage } from './harness.ts';
+import { beginRequest, createHolder, takeOver } from './holder.ts';
+import { Model } from './rules.ts';
+import type { Fact, FactName } from './rules.ts';
+import type { StoreUnderTest } from './harness.ts';
+import type { Holder, Write } from './holder.ts';
 
 type Action =
   | { readonly do: 'begin'; readonly request: number }
   | { readonly do: 'write'; readonly fact: FactName; readonly step: number; readonly former: boolean }
   | { readonly do: 'repeat'; readonly which: number }
-  | { readonly do: 'expire' | 'acquire' | 'release' | 'addMessage' | 'clear' };
+  | { readonly do: 'next' | 'expire' | 'acquire' | 'release' | 'addMessage' | 'clear' };
 
 const actions: fc.Arbitrary<Action> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ do: fc.constant('begin' as const), request: fc.nat(4) }) },
+  { weight: 12, arbitrary: fc.record({ do: fc.constant('next' as const) }) },
   {
-    weight: 14,
+    weight: 8,
     arbitrary: fc.record({
       do: fc.constant('write' as const),
       fact: fc.constantFrom<FactName[]>(
@@ -142,14 +38,20 @@ const actions: fc.Arbitrary<Action> = fc.oneof(
         'end',
       ),
       step: fc.integer({ min: 1, max: 3 }),
-      former: fc.boolean().map((former) => former),
+      former: fc.boolean(),
     }),
   },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('repeat' as const), which: fc.nat(50) }) },
   {
     weight: 6,
     arbitrary: fc.record({
-      do: fc.constantFrom('expire' as const, 'acquire' as const, 'release' as const, 'addMessage' as const, 'clear' as const),
+      do: fc.constantFrom(
+        'expire' as const,
+        'acquire' as const,
+        'release' as const,
+        'addMessage' as const,
+        'clear' as const,
+      ),
     }),
   },
 );
@@ -174,6 +76,10 @@ class Comparison {
         return this.begin(beginRequest('agent', { requestId: `request-${action.request}` }));
       case 'write':
         return this.write(action.fact, action.step, action.former);
+      case 'next': {
+        const { name, step } = this.model.nextFact();
+        return this.write(name, step, false);
+      }
       case 'repeat': {
         const former = this.writes[action.which % Math.max(this.writes.length, 1)];
         if (former !== undefined) await this.send(former.fact, former.write);
@@ -196,7 +102,9 @@ class Comparison {
       }
       case 'addMessage': {
         const expected = this.model.turnId === '' ? 'not refused' : 'TURN_IN_PROGRESS';
-        expect(await refusal(this.store.addMessage(this.tenantId, userMessage('agent', 'hi')))).toBe(expected);
+        expect(await refusal(this.store.addMessage(this.tenantId, userMessage('agent', 'hi')))).toBe(
+          expected,
+        );
         if (expected !== 'not refused') return;
         this.model.grow(this.model.epoch, 1n);
         this.model.position += 1;
@@ -287,7 +195,11 @@ class Comparison {
   async compareLogs(): Promise<void> {
     const { tenantId, model } = this;
     const extents: string[] = [];
-    const rows = this.store.tailEvents(tenantId, tailRequest({ agentId: 'agent' }), new AbortController().signal);
+    const rows = this.store.tailEvents(
+      tenantId,
+      tailRequest({ agentId: 'agent' }),
+      new AbortController().signal,
+    );
     for await (const { epoch, firstSeq, lastSeq } of rows) extents.push(`${epoch}: ${firstSeq}-${lastSeq}`);
     expect(extents).toEqual(model.extents);
     const found = await rowsOf(this.under.database, tenantId);
@@ -296,18 +208,14 @@ class Comparison {
 }
 
 export function modelTests(get: () => StoreUnderTest, runs: number): void {
-  test(
-    'any course of events leads to the log that the rules lead to',
-    async () => {
-      await fc.assert(
-        fc.asyncProperty(fc.array(actions, { minLength: 5, maxLength: 60, size: 'max' }), async (course) => {
-          const comparison = new Comparison(get());
-          for (const action of course) await comparison.do(action);
-          await comparison.compareLogs();
-        }),
-        { numRuns: runs },
-      );
-    },
-    180_000,
-  );
+  test('any course of events leads to the log that the rules lead to', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(actions, { minLength: 5, maxLength: 60, size: 'max' }), async (course) => {
+        const comparison = new Comparison(get());
+        for (const action of course) await comparison.do(action);
+        await comparison.compareLogs();
+      }),
+      { numRuns: runs },
+    );
+  }, 180_000);
 }

@@ -3,7 +3,8 @@ import { expect, test } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import type { EventBatch } from '@agentx/gen/agentx/session/v1/turn_log_pb.ts';
 import { createSessionStore } from '../sql-store.ts';
-import { begin, expireLeases, log, refusal, rowsOf, send, tailRequest, takeOver, userMessage } from './harness.ts';
+import { expireLeases, log, refusal, rowsOf, tailRequest, userMessage } from './harness.ts';
+import { begin, send, takeOver } from './holder.ts';
 import type { StoreUnderTest } from './harness.ts';
 
 const never = new AbortController().signal;
@@ -17,29 +18,37 @@ async function allOf(rows: AsyncIterable<EventBatch>): Promise<EventBatch[]> {
   return all;
 }
 
+const iterate = (rows: AsyncIterable<EventBatch>) => rows[Symbol.asyncIterator]();
+
 /** The next row, which must come. */
 async function nextOf(rows: AsyncIterator<EventBatch>): Promise<number[] | undefined> {
-  const { value, done } = await rows.next();
-  if (done === true) throw new Error('the log ended');
-  return extents([value])[0];
+  const next = await rows.next();
+  if (next.done === true) throw new Error('the log ended');
+  return extents([next.value])[0];
 }
 
 export function tailTests(get: () => StoreUnderTest): void {
   const read = async (tenantId: string, over: Parameters<typeof tailRequest>[0]) =>
     extents(await allOf(get().store.tailEvents(tenantId, tailRequest(over), never)));
 
-  test.each([62, 63, 64, 127, 128, 130])('a log of %i rows and one is read whole, row by row', async (count) => {
-    const { store } = get();
-    const tenantId = randomUUID();
-    const holder = await begin(store, tenantId, 'agent');
-    for (let index = 0; index < count; index += 1) await send(holder.append());
-    const rows = await read(tenantId, { agentId: 'agent' });
-    expect(rows).toEqual([[1, 1, 2], ...Array.from({ length: count }, (_, index) => [1, 3 + index, 3 + index])]);
-    const { turnId } = holder.ref;
-    expect(await read(tenantId, { agentId: 'agent', turnId })).toEqual(rows);
-    const stored = await rowsOf(get().database, tenantId);
-    expect(rows.length).toBe(stored.event_batch.length);
-  });
+  test.each([62, 63, 64, 127, 128, 130])(
+    'a log of %i rows and one is read whole, row by row',
+    async (count) => {
+      const { store } = get();
+      const tenantId = randomUUID();
+      const holder = await begin(store, tenantId, 'agent');
+      for (let index = 0; index < count; index += 1) await send(holder.append());
+      const rows = await read(tenantId, { agentId: 'agent' });
+      expect(rows).toEqual([
+        [1, 1, 2],
+        ...Array.from({ length: count }, (_, index) => [1, 3 + index, 3 + index]),
+      ]);
+      const { turnId } = holder.ref;
+      expect(await read(tenantId, { agentId: 'agent', turnId })).toEqual(rows);
+      const stored = await rowsOf(get().database, tenantId);
+      expect(rows.length).toBe(stored.event_batch.length);
+    },
+  );
 
   test('rows come back byte for byte, also where a page is cut by their size', async () => {
     const { store, database } = get();
@@ -47,9 +56,7 @@ export function tailTests(get: () => StoreUnderTest): void {
     const holder = await begin(store, tenantId, 'agent');
     for (const megabytes of [3, 3, 5, 1, 1])
       await send(holder.append(1, 'x'.repeat(megabytes * 1024 * 1024)));
-    const rows = await allOf(
-      store.tailEvents(tenantId, tailRequest({ agentId: 'agent' }), never),
-    );
+    const rows = await allOf(store.tailEvents(tenantId, tailRequest({ agentId: 'agent' }), never));
     const stored = (await rowsOf(database, tenantId)).event_batch.toSorted(
       (a, b) => Number(a['last_seq']) - Number(b['last_seq']),
     );
@@ -116,9 +123,9 @@ export function tailTests(get: () => StoreUnderTest): void {
     const tenantId = randomUUID();
     const former = await begin(store, tenantId, 'agent');
     const { turnId } = former.ref;
-    const rows = store
-      .tailEvents(tenantId, tailRequest({ agentId: 'agent', turnId, follow: true }), never)
-      [Symbol.asyncIterator]();
+    const rows = iterate(
+      store.tailEvents(tenantId, tailRequest({ agentId: 'agent', turnId, follow: true }), never),
+    );
     expect(await nextOf(rows)).toEqual([1, 1, 2]);
     let next = nextOf(rows);
     await send(former.append(2));
@@ -138,9 +145,7 @@ export function tailTests(get: () => StoreUnderTest): void {
     const { store } = get();
     const tenantId = randomUUID();
     const holder = await begin(store, tenantId, 'agent');
-    const rows = store
-      .tailEvents(tenantId, tailRequest({ agentId: 'agent', follow: true }), never)
-      [Symbol.asyncIterator]();
+    const rows = iterate(store.tailEvents(tenantId, tailRequest({ agentId: 'agent', follow: true }), never));
     await nextOf(rows);
     await send(holder.append(), holder.append());
     expect(await nextOf(rows)).toEqual([1, 3, 3]);
@@ -153,9 +158,7 @@ export function tailTests(get: () => StoreUnderTest): void {
   test('a follower of an agent sees its next turns and added messages', async () => {
     const { store } = get();
     const tenantId = randomUUID();
-    const rows = store
-      .tailEvents(tenantId, tailRequest({ agentId: 'agent', follow: true }), never)
-      [Symbol.asyncIterator]();
+    const rows = iterate(store.tailEvents(tenantId, tailRequest({ agentId: 'agent', follow: true }), never));
     let next = nextOf(rows);
     await store.addMessage(tenantId, userMessage('agent', 'one'));
     expect(await next).toEqual([0, 1, 1]);
@@ -176,9 +179,9 @@ export function tailTests(get: () => StoreUnderTest): void {
     const tenantId = randomUUID();
     await begin(store, tenantId, 'agent');
     const leaving = new AbortController();
-    const rows = store
-      .tailEvents(tenantId, tailRequest({ agentId: 'agent', follow: true }), leaving.signal)
-      [Symbol.asyncIterator]();
+    const rows = iterate(
+      store.tailEvents(tenantId, tailRequest({ agentId: 'agent', follow: true }), leaving.signal),
+    );
     await nextOf(rows);
     const end = rows.next();
     leaving.abort();
@@ -223,13 +226,13 @@ export function otherProcessTests(get: () => StoreUnderTest): void {
     const elsewhere = createSessionStore(database, { log });
     const tenantId = randomUUID();
     const holder = await begin(elsewhere, tenantId, 'agent');
-    const rows = store
-      .tailEvents(
+    const rows = iterate(
+      store.tailEvents(
         tenantId,
         tailRequest({ agentId: 'agent', turnId: holder.ref.turnId, follow: true }),
         never,
-      )
-      [Symbol.asyncIterator]();
+      ),
+    );
     expect(await nextOf(rows)).toEqual([1, 1, 2]);
     const next = nextOf(rows);
     await send(holder.append());

@@ -3,7 +3,8 @@ import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import { expect, test } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import type { WorkItem } from '@agentx/gen/agentx/session/v1/turn_log_pb.ts';
-import { begin, expireLeases, openStore, send, takeOver } from './harness.ts';
+import { expireLeases, openStore } from './harness.ts';
+import { begin, send, takeOver } from './holder.ts';
 import type { StoreUnderTest, TestDatabases } from './harness.ts';
 
 /** Work in short: `turn AGENT` or `outbox AGENT`. */
@@ -20,8 +21,8 @@ function watch({ store }: StoreUnderTest): Watcher {
   const items = store.watchWork(leaving.signal)[Symbol.asyncIterator]();
   return {
     next: async () => {
-      const { value, done } = await items.next();
-      return done === true ? 'the end' : inShort(value);
+      const next = await items.next();
+      return next.done === true ? 'the end' : inShort(next.value);
     },
     leave: () => {
       const end = items.next();

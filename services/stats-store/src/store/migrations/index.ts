@@ -1,4 +1,8 @@
 import { CountedTurns } from './0001-counted-turns.ts';
+import { RowSecurity } from './0002-row-security.ts';
 
 /** The history of the schema, in order. What was released never changes. */
-export const migrations = [{ name: '0001-counted-turns', class: CountedTurns }];
+export const migrations = [
+  { name: '0001-counted-turns', class: CountedTurns },
+  { name: '0002-row-security', class: RowSecurity },
+];
