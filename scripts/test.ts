@@ -29,6 +29,7 @@ const steps: [name: string, command: string[]][] = [
   ['eslint', ['eslint', '.']],
   ['prettier', ['prettier', '--check', '--log-level', 'warn', '.']],
   ['tsc', ['tsc']],
+  ['reference is fresh', [...node, 'scripts/reference.ts', '--check']],
 ];
 
 async function runPlainStep(name: string, command: string[]): Promise<Count> {
@@ -42,7 +43,7 @@ async function runPlainStep(name: string, command: string[]): Promise<Count> {
 async function runJest(project: string, folder: string): Promise<Count & { tests: number }> {
   console.log(`\n--- jest ${project}`);
   const outputFile = join(folder, `${project}.json`);
-  const arguments_ = ['--selectProjects', project, '--ci', '--json', `--outputFile=${outputFile}`];
+  const arguments_ = [`--selectProjects=${project}`, '--ci', '--json', `--outputFile=${outputFile}`];
   const { ok } = await runStep([...jestCommand, ...arguments_, ...process.argv.slice(2)], true);
   const results = await readFile(outputFile, 'utf8').then(
     (text) => JSON.parse(text) as JestResults,
@@ -58,7 +59,7 @@ try {
   const counts: Count[] = [];
   for (const [name, command] of steps) counts.push(await runPlainStep(name, command));
   let tests = 0;
-  for (const project of ['fast', 'suites']) {
+  for (const project of ['fast', 'parts', 'suites']) {
     const count = await runJest(project, folder);
     counts.push(count);
     tests += count.tests;

@@ -1,6 +1,20 @@
-import { clientsOf, connectStores, engineConfig, openEngine, serveEngine } from '@agentx/engine';
-import { chooseStores, createDirectTransport, createServiceChain, readEnv } from '@agentx/service-kit';
-import type { Env, Lifecycle } from '@agentx/service-kit';
+import {
+  clientsOf,
+  connectStores,
+  engineConfig,
+  openEngine,
+  serveEngine,
+  storeDependencies,
+} from '@agentx/engine';
+import {
+  chooseStores,
+  createDirectTransport,
+  createServiceChain,
+  createStoreMetrics,
+  databaseDependency,
+  readEnv,
+} from '@agentx/service-kit';
+import type { Env, Lifecycle, StoreMetrics, TlsConfig } from '@agentx/service-kit';
 import { openSessionStore } from '@agentx/session-store';
 import { openStateStore } from '@agentx/state-store';
 import { openStatsStore } from '@agentx/stats-store';
@@ -15,22 +29,33 @@ export interface StartedDesktop {
 export async function startDesktop(env: NodeJS.ProcessEnv, life: Lifecycle): Promise<StartedDesktop> {
   const settings = readEnv('desktop', env);
   const config = engineConfig(settings);
-  const { stores, dependencies } = await openStores(settings, life);
-  const engine = await openEngine(config, stores, life.log);
-  const url = await serveEngine({ program: 'desktop', config, engine, life, dependencies });
+  const metrics = createStoreMetrics('desktop');
+  const { stores, dependencies } = await openStores(settings, config.tls, metrics, life);
+  const engine = await openEngine(config, stores, metrics, life.log);
+  const url = await serveEngine({ config, engine, life, metrics, dependencies, browserToken: true });
   return { url, notice: engine.notice };
 }
 
 /** The stores in this process, or where the environment says they are. */
-async function openStores(env: Env<'desktop'>, life: Lifecycle) {
+async function openStores(
+  env: Env<'desktop'>,
+  tls: TlsConfig | undefined,
+  metrics: StoreMetrics,
+  life: Lifecycle,
+) {
   const choice = chooseStores(env);
   if (choice.kind === 'grpc') {
-    const stores = connectStores(choice);
+    const stores = await connectStores(choice, tls);
     life.defer(() => stores.close(), { name: 'stores' });
     return { stores, dependencies: stores.dependencies };
   }
   const { log } = life;
-  const database = { databaseUrl: env.AGENTX_DATABASE_URL, directUrl: env.AGENTX_DATABASE_DIRECT_URL, log };
+  const database = {
+    databaseUrl: env.AGENTX_DATABASE_URL,
+    directUrl: env.AGENTX_DATABASE_DIRECT_URL,
+    log,
+    metrics,
+  };
   const session = await openSessionStore({ ...database, ownsAllEngines: true });
   life.defer(() => session.close(), { name: 'session-store' });
   const stats = await openStatsStore(database);
@@ -43,10 +68,10 @@ async function openStores(env: Env<'desktop'>, life: Lifecycle) {
   );
   return {
     stores: clientsOf({ session: transport, stats: transport, state: transport }),
-    dependencies: {
-      'session-store': () => session.database.lastOutcome,
-      'stats-store': () => stats.database.lastOutcome,
-      'state-store': () => state.database.lastOutcome,
-    },
+    dependencies: storeDependencies({
+      session: databaseDependency(session.database),
+      stats: databaseDependency(stats.database),
+      state: databaseDependency(state.database),
+    }),
   };
 }

@@ -54,6 +54,10 @@ const recipes: Record<PartName, Recipe> = {
     install: () => aptInstall('curl'),
     how: 'sudo apt-get install curl',
   },
+  openssl: {
+    install: () => aptInstall('openssl'),
+    how: 'sudo apt-get install openssl (macOS: brew install openssl)',
+  },
   go: {
     install: installGoPlugins,
     how: howToGetGo,

@@ -2,14 +2,13 @@ import { createClient } from '@connectrpc/connect';
 import type { Client } from '@connectrpc/connect';
 import { credentials } from '@grpc/grpc-js';
 import { EngineService } from '@agentx/gen/agentx/engine/v1/engine_service_pb.ts';
-import type { HeadersInit } from './grpc-metadata.ts';
 import { createGrpcTransport } from './grpc-transport.ts';
+import { withHeaders } from './headers.ts';
+import type { CommonHeaders } from './headers.ts';
 
-export interface AgentxClientOptions {
+export interface AgentxClientOptions extends CommonHeaders {
   /** Where AgentX answers: `http://host:port` or `https://host:port`. */
   readonly url: string;
-  /** Sent with every call, for example `authorization`. */
-  readonly header?: HeadersInit;
   /** Timeout of calls that are no streams and name none. Default: 30,000 ms. */
   readonly defaultTimeoutMs?: number;
 }
@@ -24,17 +23,17 @@ export interface AgentxClient extends Disposable {
 }
 
 /** A client for Node. Throws a `TypeError` for a URL that is none of AgentX. */
-export function createAgentxClient({ url, header, defaultTimeoutMs }: AgentxClientOptions): AgentxClient {
+export function createAgentxClient(options: AgentxClientOptions): AgentxClient {
+  const { url, defaultTimeoutMs } = options;
   const { target, secure } = parseUrl(url);
   const transport = createGrpcTransport({
     target,
     services: [EngineService],
     ...(secure && { credentials: credentials.createSsl() }),
-    ...(header !== undefined && { header }),
     ...(defaultTimeoutMs !== undefined && { defaultTimeoutMs }),
   });
   return {
-    engine: createClient(EngineService, transport),
+    engine: createClient(EngineService, withHeaders(transport, options)),
     ready: (timeoutMs) => transport.ready(timeoutMs),
     close: () => transport.close(),
     [Symbol.dispose]: () => transport.close(),

@@ -1,5 +1,5 @@
 import { fromBinary } from '@bufbuild/protobuf';
-import { Code, ConnectError } from '@connectrpc/connect';
+import { ConnectError } from '@connectrpc/connect';
 import type { StatusObject } from '@grpc/grpc-js';
 import { StatusSchema } from '@agentx/gen/google/rpc/status_pb.ts';
 import { toHeaders } from './grpc-metadata.ts';
@@ -24,9 +24,4 @@ function detailsOf(bytes: Uint8Array): ConnectError['details'] {
     // A proxy may have cut the trailer short: the code and the text still say what went wrong.
     return [];
   }
-}
-
-/** The error of a call that its own caller gave up. */
-export function canceled(cause: unknown): ConnectError {
-  return new ConnectError('the call was canceled', Code.Canceled, undefined, undefined, cause);
 }

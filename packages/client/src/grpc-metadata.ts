@@ -1,7 +1,5 @@
 import { Metadata } from '@grpc/grpc-js';
-
-/** What the constructor of `Headers` takes. */
-export type HeadersInit = ConstructorParameters<typeof Headers>[0];
+import type { HeadersInit } from './headers.ts';
 
 /** Headers as grpc-js sends them; values of names that end in `-bin` are base64 there and bytes here. */
 export function toMetadata(common: HeadersInit, header: HeadersInit, waitForReady: boolean): Metadata {

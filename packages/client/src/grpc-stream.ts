@@ -1,7 +1,8 @@
 import type { ConnectError } from '@connectrpc/connect';
 import { status } from '@grpc/grpc-js';
 import type { ClientReadableStream, Metadata, StatusObject } from '@grpc/grpc-js';
-import { canceled, toConnectError } from './grpc-error.ts';
+import { canceled } from './errors.ts';
+import { toConnectError } from './grpc-error.ts';
 
 /**
  * The messages of a server stream, pulled: while nobody asks for the next one, at most a few are read ahead and the
@@ -15,7 +16,7 @@ export class GrpcStream<T> implements AsyncIterableIterator<T, undefined> {
 
   readonly #call: ClientReadableStream<T>;
   readonly #signal: AbortSignal | undefined;
-  #waiting: PromiseWithResolvers<IteratorResult<T, undefined>> | undefined;
+  #waiting: ((result: Promise<IteratorResult<T, undefined>>) => void) | undefined;
   #error: ConnectError | undefined;
   #ended = false;
 
@@ -43,8 +44,7 @@ export class GrpcStream<T> implements AsyncIterableIterator<T, undefined> {
   next(): Promise<IteratorResult<T, undefined>> {
     const read = this.#read();
     if (read !== undefined) return read;
-    this.#waiting = Promise.withResolvers();
-    return this.#waiting.promise;
+    return new Promise((resolve) => (this.#waiting = resolve));
   }
 
   return(): Promise<IteratorResult<T, undefined>> {
@@ -71,7 +71,7 @@ export class GrpcStream<T> implements AsyncIterableIterator<T, undefined> {
     if (this.#waiting === undefined) return;
     const read = this.#read();
     if (read === undefined) return;
-    this.#waiting.resolve(read);
+    this.#waiting(read);
     this.#waiting = undefined;
   }
 

@@ -178,6 +178,24 @@ describe('a client', () => {
     server.forceShutdown();
   });
 
+  test('sends its headers, and asks for the token before each call', async () => {
+    const seen: unknown[] = [];
+    const { port, server } = await serve((call, answer) => {
+      seen.push([...call.metadata.get('authorization'), ...call.metadata.get('x-app')]);
+      answers('x')(call, answer);
+    });
+    let asked = 0;
+    const options = { header: { 'x-app': 'mine' }, token: () => `t${++asked}` };
+    using client = createAgentxClient({ url: `http://127.0.0.1:${port}`, ...options });
+    await client.engine.getTurn(turnRequest);
+    await client.engine.getTurn(turnRequest, { headers: { 'x-app': 'other' } });
+    expect(seen).toEqual([
+      ['Bearer t1', 'mine'],
+      ['Bearer t2', 'other'],
+    ]);
+    server.forceShutdown();
+  });
+
   test.each(['127.0.0.1:8080', 'ftp://host', 'http://host/path', ''])('refuses "%s"', (url) => {
     expect(() => createAgentxClient({ url })).toThrow('http://host:port');
   });

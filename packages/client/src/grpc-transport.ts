@@ -13,11 +13,12 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import type { StreamResponse, Transport, UnaryResponse } from '@connectrpc/connect';
 import { Client, credentials, status } from '@grpc/grpc-js';
 import type { ChannelCredentials, ChannelOptions, ClientUnaryCall, Metadata } from '@grpc/grpc-js';
-import { canceled, toConnectError } from './grpc-error.ts';
+import { canceled } from './errors.ts';
+import { toConnectError } from './grpc-error.ts';
 import { toHeaders, toMetadata } from './grpc-metadata.ts';
-import type { HeadersInit } from './grpc-metadata.ts';
 import { grpcServiceConfig } from './grpc-service-config.ts';
 import { GrpcStream } from './grpc-stream.ts';
+import type { HeadersInit } from './headers.ts';
 
 export interface GrpcTransportOptions {
   /** gRPC target: `dns:///host:port`, `ipv4:10.0.0.1:8091,10.0.0.2:8091`. Calls go round over all its addresses. */

@@ -84,6 +84,8 @@ describe('receive', () => {
   test.each([
     ['breaks', unavailable()],
     ['breaks without a word', new ConnectError('stream reset', Code.Internal)],
+    ['is dropped because its reader is slow', new ConnectError('canceled', Code.Canceled)],
+    ['is cut amid an event', new ConnectError('incomplete envelope', Code.InvalidArgument)],
     ['is refused by a draining engine', ofServer(Code.Unavailable, 'SHUTTING_DOWN')],
     ['ends early', undefined],
   ])('goes on after the last cursor when the stream %s', async (_how, failure) => {
@@ -114,7 +116,7 @@ describe('receive', () => {
     ]);
     expect(seen).toEqual(['turnAccepted', 'turnEnded']);
     const ids = calls.map((call) => (call as ReceiveRequest).requestId);
-    expect(ids[0]).toMatch(/^[0-9a-f-]{36}$/);
+    expect(ids[0]).toMatch(/^[0-9a-f]{32}$/);
     expect(new Set(ids).size).toBe(1);
   });
 
@@ -125,6 +127,8 @@ describe('receive', () => {
 
   test.each([
     ['a busy agent', ofServer(Code.Aborted, 'TURN_IN_PROGRESS')],
+    ['a turn that is gone', ofServer(Code.NotFound, 'TURN_NOT_FOUND')],
+    ['a request that breaks the rules', ofServer(Code.InvalidArgument, 'INVALID_REQUEST')],
     ['an expired cursor', ofServer(Code.OutOfRange, 'CURSOR_EXPIRED')],
     ['a fault of the server', ofServer(Code.Internal, 'INTERNAL')],
     ['a caller without rights', new ConnectError('no', Code.PermissionDenied)],
@@ -153,6 +157,16 @@ describe('receive', () => {
     const { seen } = await run([silent, plays([ended])], { silenceMs: 30 });
     expect(seen).toEqual(['turnAccepted', '1', 'turnEnded']);
     await left.promise;
+  });
+
+  test('tries again for a reader that took longer with an event than it would try', async () => {
+    const { engine } = scripted([plays([accepted, text('1')], unavailable()), plays([ended])]);
+    const seen: unknown[] = [];
+    for await (const { payload } of receive(engine, { agentId: 'a1' }, { giveUpAfterMs: 100 })) {
+      seen.push(payload.case);
+      if (payload.case === 'textDelta') await new Promise((resolve) => setTimeout(resolve, 150));
+    }
+    expect(seen).toEqual(['turnAccepted', 'textDelta', 'turnEnded']);
   });
 
   test('lets go of the stream when its reader stops', async () => {

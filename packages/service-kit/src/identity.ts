@@ -10,13 +10,18 @@ export interface Identity {
 export type Identify = (header: Headers) => Identity | Promise<Identity>;
 
 /**
- * Header by which an engine tells a store for which tenant it acts. Stores trust it because only engines reach them;
- * an edge must strip it from what clients send.
+ * Header by which an engine tells a store for which tenant it acts. Stores trust it because only engines reach them (by
+ * their certificate, or on loopback); engines take no notice of it.
  */
 export const TENANT_HEADER = 'x-agentx-tenant';
 
 /** The tenant of callers that name none. */
 export const DEFAULT_TENANT = 'default';
+
+/** Whether a text may name a tenant: its files lie in a folder of that name, after an `@`. */
+export function isTenantId(text: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(text);
+}
 
 const ANONYMOUS: Identity = { tenantId: DEFAULT_TENANT, subject: 'anonymous' };
 

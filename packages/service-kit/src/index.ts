@@ -17,6 +17,7 @@ export type { AllowOrigin } from './mounts/origin-guard.ts';
 export type { ListenAddress, RpcServer } from './mounts/rpc-server.ts';
 export * from './paging.ts';
 export * from './ops/index.ts';
+export * from './security/index.ts';
 export * from './serve-store.ts';
 export * from './service.ts';
 export * from './telemetry/index.ts';

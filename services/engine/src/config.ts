@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
-import { chooseProvider } from '@agentx/service-kit';
-import type { Env, ProviderChoice } from '@agentx/service-kit';
+import { chooseProvider, jwtConfig, tlsConfig } from '@agentx/service-kit';
+import type { Env, JwtConfig, ProviderChoice, TlsConfig } from '@agentx/service-kit';
 
 /** What an engine is told by its environment. */
 export interface EngineConfig {
@@ -20,6 +20,10 @@ export interface EngineConfig {
   readonly toolTimeoutMs: number;
   /** How long running turns may go on after the engine was told to end. */
   readonly drainMs: number;
+  /** Which tokens say who calls. Undefined: everybody is the default tenant. */
+  readonly jwt: JwtConfig | undefined;
+  /** Mutual TLS with the stores. */
+  readonly tls: TlsConfig | undefined;
 }
 
 /** Nests the flat environment of the desktop or of an engine. */
@@ -37,5 +41,7 @@ export function engineConfig(env: Env<'desktop'> | Env<'engine'>): EngineConfig 
     sandbox: env.AGENTX_SANDBOX,
     toolTimeoutMs: env.AGENTX_TOOL_TIMEOUT_MS,
     drainMs: env.AGENTX_DRAIN_MS,
+    jwt: jwtConfig(env),
+    tls: tlsConfig(env),
   };
 }

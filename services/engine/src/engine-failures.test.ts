@@ -55,28 +55,39 @@ describe('stopping the engine', () => {
     await expectSound(rig, 'a1');
   });
 
-  test.each(['the model answers', 'a tool runs'])('ends the turn in which %s', async (when) => {
+  test.each([
+    ['the model answers', [], 'textDelta', []],
+    ['a tool runs', ['c1'], 'toolExecuting', [ToolOutcome.INTERRUPTED]],
+    [
+      'the first of two tools runs',
+      ['c1', 'c2'],
+      'toolExecuting',
+      [ToolOutcome.INTERRUPTED, ToolOutcome.ERROR],
+    ],
+  ])('ends the turn in which %s', async (_, calls, at, outcomes) => {
     await using rig = await startRig({ tools: { tool: endless } });
     rig.driver.script(
-      when === 'a tool runs'
-        ? answer({ calls: [call('c1', 'x'), call('c2', 'y')] })
-        : answer({ text: ['Hello'], hold: new Promise(() => undefined) }),
+      answer({
+        text: ['Hello'],
+        calls: calls.map((id) => call(id, 'x')),
+        ...(calls.length === 0 && { hold: new Promise(() => undefined) }),
+      }),
     );
     const events = [];
     for await (const { event } of rig.client.receive({ agentId: 'a1', input: says('hi') })) {
       events.push(event!);
-      const { case: kind } = event!.payload;
-      if (kind === (when === 'a tool runs' ? 'toolExecuting' : 'textDelta')) void rig.engine.drain(0);
+      if (event!.payload.case === at) void rig.engine.drain(0);
     }
     expect(events.at(-1)!.payload.value).toMatchObject({
       stopReason: StopReason.ERROR,
       reason: 'ENGINE_STOPPED',
     });
     const { messages } = await rig.client.listMessages({ agentId: 'a1' });
-    const outcomes = messages.flatMap(({ body }) => (body.case === 'toolResult' ? [body.value.outcome] : []));
-    expect(outcomes).toEqual(when === 'a tool runs' ? [ToolOutcome.INTERRUPTED, ToolOutcome.ERROR] : []);
+    const results = messages.flatMap(({ body }) => (body.case === 'toolResult' ? [body.value.outcome] : []));
+    expect(results).toEqual(outcomes);
     expect(messages.at(-1)!.body.value).toMatchObject({ reason: 'ENGINE_STOPPED', recoverable: true });
-    expect(rig.driver.requests).toHaveLength(1);
+    const { turns } = await rig.client.listTurns({ agentId: 'a1' });
+    expect(turns[0]!.stats).toMatchObject({ modelAttempts: 1 });
     await expectSound(rig, 'a1');
   });
 
@@ -93,7 +104,7 @@ describe('stopping the engine', () => {
   });
 
   test('comes to an end even while the session store cannot be reached', async () => {
-    await using rig = await startRig({ engine: { leaseTtlMs: 300 } });
+    await using rig = await startRig({ engine: { leaseTtlMs: 3000 } });
     rig.driver.script(answer({ text: ['Hello'], hold: new Promise(() => undefined) }));
     const received = rig.receive({ agentId: 'a1', input: says('hi') });
     await waitFor(() => rig.driver.requests.length === 1, { what: 'the call of the model' });
@@ -124,7 +135,7 @@ describe('an engine that dies', () => {
     const [, point, toolCallId, outcomes] = row;
     await using folder = await temporaryFolder();
     const before = await openTestStores(folder.path);
-    const dead = startTestEngine(before, { tools: { tool: echo }, engine: { leaseTtlMs: 300 } });
+    const dead = startTestEngine(before, { tools: { tool: echo } });
     dead.driver.script(
       answer({ text: ['Hello'], calls: [call('c1', 'x'), call('c2', 'y')] }),
       answer({ text: ['Done'] }),
@@ -174,15 +185,15 @@ describe('an engine that dies', () => {
     expect(turn.stats?.priceTableVersion).toBe(cut ? '' : PRICE_TABLE_VERSION);
 
     await heir.stop();
-    dead.lines.session.heal();
+    dead.lines.session.fence();
     await dead.engine.drain(0);
     await dead.stop();
   });
 
   test('only for the others is fenced when it comes back, and its readers follow the log', async () => {
-    await using rig = await startRig({ engine: { leaseTtlMs: 400 }, tools: { tool: endless } });
+    await using rig = await startRig({ engine: { leaseTtlMs: 2000 }, tools: { tool: endless } });
     rig.driver.script(answer({ text: ['Hello'], calls: [call('c1', 'x')] }));
-    const heir = startTestEngine(rig.testStores, { engine: { engineId: 'engine-2', leaseTtlMs: 400 } });
+    const heir = startTestEngine(rig.testStores, { engine: { engineId: 'engine-2' } });
     const events = [];
     let late: Promise<unknown[]> | undefined;
     for await (const { event } of rig.client.receive({ agentId: 'a1', input: says('hi') })) {

@@ -7,7 +7,7 @@ import type {
   ReceiveRequestSchema,
   SubscribeRequestSchema,
 } from '@agentx/gen/agentx/engine/v1/engine_service_pb.ts';
-import { createDirectTransport, createLogger, createServiceChain } from '@agentx/service-kit';
+import { createDirectTransport, createLogger, createServiceChain, DomainError } from '@agentx/service-kit';
 import { openSessionStore } from '@agentx/session-store';
 import { openStateStore } from '@agentx/state-store';
 import { openStatsStore } from '@agentx/stats-store';
@@ -33,6 +33,8 @@ export interface Line {
   /** Calls made from now on wait until the line is whole again. */
   cut(): void;
   heal(): void;
+  /** Every call, those that wait too, is refused as one of an engine that lost its turns. */
+  fence(): void;
   /** Cuts the line just before this call is sent; fulfils when that has happened. */
   cutBefore(matches: (method: string, request: unknown) => boolean): Promise<void>;
   /** The next calls of this method fail as if the store could not be reached. */
@@ -75,6 +77,10 @@ function createLine(inner: Transport): Line {
     },
     heal: () => {
       whole.resolve(undefined);
+    },
+    fence: () => {
+      whole.promise.catch(() => undefined);
+      whole.reject(new DomainError(Code.Aborted, 'FENCED', 'another engine has taken the turn over'));
     },
     cutBefore: async (matches) => {
       beforeCut = matches;

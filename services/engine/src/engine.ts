@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '@agentx/service-kit';
 import type { TurnBegun } from '@agentx/gen/agentx/session/v1/session_service_pb.ts';
+import { UNOBSERVED } from './observer.ts';
+import type { EngineObserver } from './observer.ts';
 import type { LiveReader } from './presenters/live-turn.ts';
 import { createRunningTurns } from './running-turns.ts';
 import type { RunningTurn, RunningTurns } from './running-turns.ts';
@@ -22,6 +24,8 @@ export interface EngineOptions {
   readonly heartbeatMs: number;
   readonly parts: TurnParts;
   readonly log: Logger;
+  /** Default: nobody. */
+  readonly observer?: EngineObserver;
 }
 
 /** Runs turns. Holds only what belongs to the turns that run now. */
@@ -47,16 +51,24 @@ export function createEngine(options: EngineOptions): Engine {
   const stopping = new AbortController();
   let draining = false;
 
-  function open(held: HeldTurn): OpenTurn {
-    const { parts, engineId, leaseTtlMs, log } = options;
-    return openTurn(held, { parts, engineId, leaseTtlMs, log, signal: stopping.signal });
+  function open(held: HeldTurn, takenOver: boolean): OpenTurn {
+    const { parts, engineId, leaseTtlMs, log, observer = UNOBSERVED } = options;
+    const { agentId, turnId } = held.lease.ref;
+    const observed = observer.begin({ tenantId: held.tenantId, agentId, turnId, takenOver });
+    return observed.run(() =>
+      openTurn(held, { parts, engineId, leaseTtlMs, log, observed, signal: stopping.signal }),
+    );
   }
 
   function register(turn: OpenTurn, run: (context: TurnContext) => Promise<'ended' | 'lost'>): RunningTurn {
-    const done = run(turn.context).then((end) => {
-      turn.close();
-      turn.live.end(end);
-    });
+    const { observed } = turn.context;
+    const done = observed
+      .run(() => run(turn.context))
+      .then((end) => {
+        if (end === 'lost') observed.left();
+        turn.close();
+        turn.live.end(end);
+      });
     const entry: RunningTurn = {
       live: turn.live,
       flush: () =>
@@ -64,6 +76,7 @@ export function createEngine(options: EngineOptions): Engine {
           () => true,
           () => false,
         ),
+      attached: observed.attached,
       done,
     };
     running.add(turn.context.turnId, entry);
@@ -79,19 +92,20 @@ export function createEngine(options: EngineOptions): Engine {
     start: (tenantId, { turn: record, lease, batch }, askedMs) => {
       if (record === undefined || batch === undefined)
         throw new Error('the session store began a turn without a record');
-      const turn = open({
+      const held = {
         tenantId,
         record,
         lease: holdLease(lease),
         heldSinceMs: askedMs,
         startMs: performance.now(),
-      });
+      };
+      const turn = open(held, false);
       const reader = turn.live.subscribe();
       for (const event of readBatch(tenantId, turn.context.agentId, batch)) turn.live.publish(event);
       register(turn, runTurn);
       return reader;
     },
-    take: (held, run) => register(open(held), run).done,
+    take: (held, run) => register(open(held, true), run).done,
     drain: async (graceMs) => {
       draining = true;
       const waited = new AbortController();

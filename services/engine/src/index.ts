@@ -1,6 +1,6 @@
 export { engineConfig } from './config.ts';
 export type { EngineConfig } from './config.ts';
-export { connectStores } from './connect-stores.ts';
+export { connectStores, storeDependencies } from './connect-stores.ts';
 export { openEngine } from './open.ts';
 export type { OpenedEngine } from './open.ts';
 export { serveEngine } from './serve.ts';

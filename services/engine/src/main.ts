@@ -1,4 +1,4 @@
-import { chooseStores, readEnv, runProgram, StartError } from '@agentx/service-kit';
+import { chooseStores, createMetrics, readEnv, runProgram, StartError } from '@agentx/service-kit';
 import { engineConfig } from './config.ts';
 import { connectStores } from './connect-stores.ts';
 import { openEngine } from './open.ts';
@@ -12,19 +12,20 @@ await runProgram('engine', async (life) => {
     throw new StartError(
       'the stores cannot be local to an engine of its own: npm start runs all in one process',
     );
-  const stores = connectStores(choice);
+  const stores = await connectStores(choice, config.tls);
   life.defer(
     () => {
       stores.close();
     },
     { name: 'stores' },
   );
-  const engine = await openEngine(config, stores, life.log);
+  const metrics = createMetrics('engine');
+  const engine = await openEngine(config, stores, metrics, life.log);
   const url = await serveEngine({
-    program: 'engine',
     config,
     engine,
     life,
+    metrics,
     dependencies: stores.dependencies,
   });
   console.log(

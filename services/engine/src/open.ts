@@ -1,10 +1,14 @@
 import type { EngineService } from '@agentx/gen/agentx/engine/v1/engine_service_pb.ts';
-import type { Logger, ProviderChoice, ServiceDefinition } from '@agentx/service-kit';
+import type { Logger, Metrics, ProviderChoice, ServiceDefinition } from '@agentx/service-kit';
 import type { EngineConfig } from './config.ts';
 import { createAnthropicDriver } from './driver/anthropic.ts';
 import type { Driver } from './driver/driver.ts';
 import { createSimulatedDriver, SIMULATED_MODEL } from './driver/simulated.ts';
 import { createEngine } from './engine.ts';
+import { createEngineMetrics } from './metrics.ts';
+import { observeDriver } from './observe-driver.ts';
+import { observeEngine } from './observe-engine.ts';
+import { observeToolbox } from './observe-toolbox.ts';
 import { priceUsage } from './pricing/pricing.ts';
 import { createEngineService } from './service.ts';
 import type { Stores } from './stores.ts';
@@ -29,12 +33,21 @@ export interface OpenedEngine {
 }
 
 /** Puts an engine together and starts its watch for work. */
-export async function openEngine(config: EngineConfig, stores: Stores, log: Logger): Promise<OpenedEngine> {
+export async function openEngine(
+  config: EngineConfig,
+  stores: Stores,
+  metrics: Pick<Metrics, 'registry'>,
+  log: Logger,
+): Promise<OpenedEngine> {
   const { provider, workspaceRoot } = config;
   const sandbox = await prepareSandbox(config.sandbox, config.dataFolder, log);
   const notice = [provider.kind === 'simulated' ? provider.notice : '', sandbox.notice]
     .filter(Boolean)
     .join(' ');
+  const counted = createEngineMetrics(metrics);
+  const toolbox = createToolbox([
+    createBashTool({ sandbox: sandbox.sandbox, timeoutMs: config.toolTimeoutMs }),
+  ]);
   const engine = createEngine({
     engineId: config.engineId,
     leaseTtlMs: config.leaseTtlMs,
@@ -44,14 +57,16 @@ export async function openEngine(config: EngineConfig, stores: Stores, log: Logg
     heartbeatMs: HEARTBEAT_MS,
     parts: {
       stores,
-      driver: createDriver(provider),
-      toolbox: createToolbox([createBashTool({ sandbox: sandbox.sandbox, timeoutMs: config.toolTimeoutMs })]),
+      driver: observeDriver(createDriver(provider), { metrics: counted, priceUsage }),
+      toolbox: observeToolbox(toolbox, counted),
       priceUsage,
       systemPrompt: SYSTEM_PROMPT,
       openProject: (tenantId, agentId) => openProjectFolder({ root: workspaceRoot, tenantId, agentId }),
     },
     log,
+    observer: observeEngine(counted),
   });
+  counted.countTurnsBy(() => engine.running.size);
   const watching = new AbortController();
   const watched = watchWork(engine, watching.signal);
   return {

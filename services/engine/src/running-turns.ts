@@ -5,6 +5,8 @@ export interface RunningTurn {
   readonly live: LiveTurn;
   /** Writes what readers have seen to the log; false when the turn is lost. */
   flush(): Promise<boolean>;
+  /** A request that is answered now watches the turn. */
+  attached(): void;
   /** Fulfils when the turn has ended or was lost. */
   readonly done: Promise<void>;
 }

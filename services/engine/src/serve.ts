@@ -1,19 +1,21 @@
 import {
   createHealth,
-  createMetrics,
+  createJwtIdentify,
   createOnePortServer,
   createReadiness,
   createServiceChain,
   DEFAULT_TENANT,
+  followDependencies,
   mountConnect,
   observeCalls,
+  requireBrowserToken,
   startOps,
 } from '@agentx/service-kit';
-import type { DependencyOutcome, Identity, Lifecycle, Program } from '@agentx/service-kit';
+import type { Dependencies, Identity, Lifecycle, Metrics } from '@agentx/service-kit';
 import type { EngineConfig } from './config.ts';
 import type { OpenedEngine } from './open.ts';
 
-/** Whoever reaches an engine without a proxy in front acts for the default tenant, whatever headers they send. */
+/** Where callers need no token, everybody acts for the default tenant, whatever headers they send. */
 const EVERYONE: Identity = { tenantId: DEFAULT_TENANT, subject: 'anonymous' };
 
 /** Time for streams to deliver their last events once every turn has ended. */
@@ -21,12 +23,13 @@ const LAST_EVENTS_MS = 1000;
 const SLACK_MS = 5000;
 
 export interface ServeEngineOptions {
-  readonly program: Program;
   readonly config: EngineConfig;
   readonly engine: OpenedEngine;
   readonly life: Lifecycle;
-  /** What the engine depends on, by name: how its last use went. */
-  readonly dependencies: Readonly<Record<string, () => DependencyOutcome | undefined>>;
+  readonly metrics: Metrics;
+  readonly dependencies: Dependencies;
+  /** Where callers need no token: calls of browsers need one of this start, which its pages are given. Default: false. */
+  readonly browserToken?: boolean;
 }
 
 /**
@@ -34,13 +37,21 @@ export interface ServeEngineOptions {
  * then no new turns, time for the running ones, and the end of all streams. Returns the URL of the API.
  */
 export async function serveEngine(options: ServeEngineOptions): Promise<string> {
-  const { program, config, engine, life, dependencies } = options;
+  const { config, engine, life, metrics, dependencies } = options;
   const { log } = life;
-  const metrics = createMetrics(program);
   const services = [engine.definition];
-  const chain = createServiceChain({ log, identify: () => EVERYONE, observers: [observeCalls(metrics)] });
+  const identify = config.jwt === undefined ? () => EVERYONE : await createJwtIdentify(config.jwt, log);
+  const chain = createServiceChain({ log, identify, observers: [observeCalls(metrics)] });
   const health = createHealth(services);
-  const server = createOnePortServer({ handler: mountConnect(services, chain, { log, health }) });
+  life.defer(
+    followDependencies({ dependencies, health, services: services.map(({ desc }) => desc), metrics }),
+    {
+      name: 'health',
+    },
+  );
+  const handler = mountConnect(services, chain, { log, health });
+  const guarded = options.browserToken === true && config.jwt === undefined;
+  const server = createOnePortServer({ handler: guarded ? requireBrowserToken(handler) : handler });
 
   const ready = createReadiness({ ending: life.signal, dependencies });
   const ops = await startOps({ listen: config.opsListen, metrics, ready, log });

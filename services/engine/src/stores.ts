@@ -3,7 +3,7 @@ import type { CallOptions, Client, Transport } from '@connectrpc/connect';
 import { SessionStoreService } from '@agentx/gen/agentx/session/v1/session_service_pb.ts';
 import { StateStoreService } from '@agentx/gen/agentx/state/v1/state_service_pb.ts';
 import { StatisticsStoreService } from '@agentx/gen/agentx/stats/v1/stats_service_pb.ts';
-import { TENANT_HEADER } from '@agentx/service-kit';
+import { TENANT_HEADER, traceTransport } from '@agentx/service-kit';
 
 /** The engine's view of the stores: typed clients, whatever lies beneath them. */
 export interface Stores {
@@ -24,8 +24,8 @@ export function clientsOf(transports: {
   readonly state: Transport;
 }): Stores {
   return {
-    session: createClient(SessionStoreService, transports.session),
-    stats: createClient(StatisticsStoreService, transports.stats),
-    state: createClient(StateStoreService, transports.state),
+    session: createClient(SessionStoreService, traceTransport(transports.session)),
+    stats: createClient(StatisticsStoreService, traceTransport(transports.stats)),
+    state: createClient(StateStoreService, traceTransport(transports.state)),
   };
 }

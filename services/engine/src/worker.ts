@@ -3,7 +3,7 @@ import { Code } from '@connectrpc/connect';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { TurnWork, WorkItem } from '@agentx/gen/agentx/session/v1/turn_log_pb.ts';
-import { codeOf } from '@agentx/service-kit';
+import { codeOf, inSpan } from '@agentx/service-kit';
 import type { Engine } from './engine.ts';
 import { deliver } from './presenters/turn-presenter.ts';
 import { actingFor } from './stores.ts';
@@ -37,8 +37,11 @@ export async function watchWork(engine: Engine, signal: AbortSignal): Promise<vo
 async function doWork(engine: Engine, { work }: WorkItem): Promise<void> {
   const { parts, log } = engine.options;
   try {
-    if (work.case === 'outbox') await deliver(parts.stores, work.value);
-    if (work.case === 'turn' && !engine.draining) await takeOrphan(engine, work.value);
+    if (work.case === undefined) return;
+    await inSpan(`work ${work.case}`, {}, async () => {
+      if (work.case === 'outbox') await deliver(parts.stores, work.value);
+      if (work.case === 'turn' && !engine.draining) await takeOrphan(engine, work.value);
+    });
   } catch (error) {
     // Another engine was faster.
     if (codeOf(error) === Code.Aborted || codeOf(error) === Code.FailedPrecondition) return;

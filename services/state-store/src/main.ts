@@ -1,11 +1,14 @@
-import { readEnv, runProgram, serveStore } from '@agentx/service-kit';
+import { createStoreMetrics, readEnv, runProgram, serveStore } from '@agentx/service-kit';
 import { stateStoreConfig } from './config.ts';
 import { openStateStore } from './open.ts';
 
 await runProgram('state-store', async (life) => {
-  const { listen, opsListen, databaseUrl, directUrl } = stateStoreConfig(readEnv('state-store', process.env));
-  const store = await openStateStore({ databaseUrl, directUrl, log: life.log });
+  const { listen, opsListen, databaseUrl, directUrl, tls } = stateStoreConfig(
+    readEnv('state-store', process.env),
+  );
+  const metrics = createStoreMetrics('state-store');
+  const store = await openStateStore({ databaseUrl, directUrl, log: life.log, metrics });
   life.defer(() => store.close(), { name: 'database' });
-  const address = await serveStore({ program: 'state-store', listen, opsListen, store, life });
+  const address = await serveStore({ listen, opsListen, tls, store, metrics, life });
   console.log(`AgentX state-store on ${address}`);
 });

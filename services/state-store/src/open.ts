@@ -1,6 +1,6 @@
 import type { StateStoreService } from '@agentx/gen/agentx/state/v1/state_service_pb.ts';
 import { openDatabase } from '@agentx/service-kit';
-import type { Database, Logger, ServiceDefinition } from '@agentx/service-kit';
+import type { Database, Logger, ServiceDefinition, StoreMetrics } from '@agentx/service-kit';
 import { createStateStoreService } from './service.ts';
 import { entities } from './store/entities.ts';
 import { migrations } from './store/migrations/index.ts';
@@ -12,6 +12,8 @@ export interface OpenStateStoreOptions {
   /** PostgreSQL past a transaction pooler. Default: `databaseUrl`. */
   readonly directUrl?: string | undefined;
   readonly log: Logger;
+  /** Counts what happens. Default: nothing is counted. */
+  readonly metrics?: StoreMetrics | undefined;
 }
 
 export interface OpenedStateStore extends AsyncDisposable {
@@ -22,7 +24,7 @@ export interface OpenedStateStore extends AsyncDisposable {
 
 /** Opens the database, brings it up to date, and puts the service on top. */
 export async function openStateStore(options: OpenStateStoreOptions): Promise<OpenedStateStore> {
-  const { databaseUrl, directUrl, log } = options;
+  const { databaseUrl, directUrl, log, metrics } = options;
   const database = await openDatabase({
     url: databaseUrl,
     directUrl,
@@ -30,6 +32,7 @@ export async function openStateStore(options: OpenStateStoreOptions): Promise<Op
     entities,
     migrations,
     log,
+    observer: metrics?.databases.observe('state'),
   });
   const store = createStateStore(database);
   const close = () => database.close();

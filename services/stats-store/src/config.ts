@@ -1,4 +1,5 @@
-import type { Env } from '@agentx/service-kit';
+import { tlsConfig } from '@agentx/service-kit';
+import type { Env, TlsConfig } from '@agentx/service-kit';
 
 /** What a stats store is told by its environment. */
 export interface StatsStoreConfig {
@@ -6,6 +7,7 @@ export interface StatsStoreConfig {
   readonly opsListen: string;
   readonly databaseUrl: string;
   readonly directUrl: string | undefined;
+  readonly tls: TlsConfig | undefined;
 }
 
 /** Nests the flat environment. */
@@ -15,5 +17,6 @@ export function statsStoreConfig(env: Env<'stats-store'>): StatsStoreConfig {
     opsListen: env.AGENTX_OPS_LISTEN,
     databaseUrl: env.AGENTX_DATABASE_URL,
     directUrl: env.AGENTX_DATABASE_DIRECT_URL,
+    tls: tlsConfig(env),
   };
 }

@@ -1,3 +1,4 @@
+export type { DatabaseObserver, PoolCounts } from './observed.ts';
 export { openDatabase } from './open-database.ts';
 export { orderedText } from './ordered-text.ts';
 export { rowSecurity } from './row-security.ts';

@@ -3,11 +3,11 @@ import type { Database } from './database.ts';
 /** Sees what a database does, for metrics. Must not throw. */
 export interface DatabaseObserver {
   /** A use has ended, so long after it was asked for; with an error where it failed. */
-  used(kind: 'transaction' | 'statement' | 'read', durationMs: number, error: unknown): void;
+  readonly used: (kind: 'transaction' | 'statement' | 'read', durationMs: number, error: unknown) => void;
   /** SQLite: so many works go into one commit. */
-  grouped(works: number): void;
+  readonly grouped: (works: number) => void;
   /** PostgreSQL: how to count the connections of the pool, at any time. */
-  pooled(count: () => PoolCounts): void;
+  readonly pooled: (count: () => PoolCounts) => void;
 }
 
 /** Connections of a pool, and works that wait for one. */
@@ -32,9 +32,9 @@ export function observeDatabase(database: Database, observer: DatabaseObserver):
   }
   return {
     dialect: database.dialect,
-    transaction: (work) => timed('transaction', () => database.transaction(work)),
-    statement: (build) => timed('statement', () => database.statement(build)),
-    read: (work) => timed('read', () => database.read(work)),
+    transaction: (scope, work) => timed('transaction', () => database.transaction(scope, work)),
+    statement: (scope, build) => timed('statement', () => database.statement(scope, build)),
+    read: (scope, work) => timed('read', () => database.read(scope, work)),
     get lastOutcome() {
       return database.lastOutcome;
     },

@@ -21,6 +21,11 @@ export function parseHostPort(text: string): HostPort {
   return { host, port };
 }
 
+/** Whether only this machine reaches what listens on the host. */
+export function isLoopbackHost(host: string): boolean {
+  return /^(?:localhost|::1|(?:::ffff:)?127(?:\.\d{1,3}){3})$/i.test(host);
+}
+
 /** The inverse of `parseHostPort`. */
 export function formatHostPort({ host, port }: HostPort): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;

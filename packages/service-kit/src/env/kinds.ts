@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { maskDatabaseUrl, parseDatabaseUrl } from './database-url.ts';
-import { parseHostPort } from './host-port.ts';
+import { isLoopbackHost, parseHostPort } from './host-port.ts';
 import { InvalidValue } from './invalid-value.ts';
 import { parseStoreTarget } from './store-target.ts';
 
@@ -49,6 +49,18 @@ export function integer(options: { min: number; max: number; unit: string }): Ki
     },
   };
 }
+
+/** A number from 0 to 1. */
+export const share: Kind<number> = {
+  form: 'a number from 0 to 1',
+  parse(value) {
+    const number = Number(value);
+    if (!/^[\d.]+$/.test(value) || !(number >= 0 && number <= 1)) {
+      throw new InvalidValue('is not a share', 'a number from 0 to 1');
+    }
+    return number;
+  },
+};
 
 /** One of a few words. */
 export function choice<const T extends string>(...words: readonly T[]): Kind<T> {
@@ -101,6 +113,28 @@ export const httpUrl: Kind<string> = {
     return value;
   },
   show: maskDatabaseUrl,
+};
+
+/** True for `http://…` and `https://…`. */
+export function isWebAddress(value: string): boolean {
+  return /^https?:\/\//.test(value);
+}
+
+/** Where public keys are: an address of HTTPS, or a file. */
+export const keysLocation: Kind<string> = {
+  form: '`https://…` or a path',
+  parse(value) {
+    if (!isWebAddress(value)) return path.parse(value);
+    const url = httpUrl.parse(value);
+    const { protocol, hostname } = new URL(url);
+    if (protocol === 'http:' && !isLoopbackHost(hostname.replace(/^\[|\]$/g, ''))) {
+      throw new InvalidValue(
+        'is fetched without TLS, so anybody on the way could put in other keys',
+        'https://… or a path',
+      );
+    }
+    return url;
+  },
 };
 
 /** Where data is kept; see `parseDatabaseUrl`. */

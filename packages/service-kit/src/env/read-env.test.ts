@@ -54,7 +54,7 @@ describe('defaults', () => {
 
   test('the ops address follows AGENTX_LISTEN, and stays free where that is', () => {
     expect(readEnv('desktop', { AGENTX_LISTEN: '[::1]:7000' }).AGENTX_OPS_LISTEN).toBe('[::1]:8000');
-    expect(readEnv('desktop', { AGENTX_LISTEN: '0.0.0.0:0' }).AGENTX_OPS_LISTEN).toBe('0.0.0.0:0');
+    expect(readEnv('desktop', { AGENTX_LISTEN: '127.0.0.2:0' }).AGENTX_OPS_LISTEN).toBe('127.0.0.2:0');
     expect(names(failure('desktop', { AGENTX_LISTEN: '127.0.0.1:65000' }))).toEqual(['AGENTX_OPS_LISTEN']);
   });
 
@@ -164,6 +164,63 @@ describe('rules', () => {
   test('a direct address without PostgreSQL is an error', () => {
     expect(names(failure('desktop', { AGENTX_DATABASE_DIRECT_URL: 'postgres://db/agentx' }))).toEqual([
       'AGENTX_DATABASE_DIRECT_URL',
+    ]);
+  });
+});
+
+describe('who may call', () => {
+  const jwt = {
+    AGENTX_JWT_ISSUER: 'https://issuer.example',
+    AGENTX_JWT_AUDIENCE: 'agentx',
+    AGENTX_JWT_JWKS: 'https://issuer.example/keys',
+  };
+  const tls = { AGENTX_TLS_CERT: 'tls.crt', AGENTX_TLS_KEY: 'tls.key', AGENTX_TLS_CA: 'ca.crt' };
+  const everywhere = { AGENTX_LISTEN: '0.0.0.0:7000' };
+  const store = { AGENTX_DATABASE_URL: 'sqlite:data' };
+  const insecure = { AGENTX_INSECURE_ALLOW_UNAUTHENTICATED: 'true' };
+
+  test.each<[Program, NodeJS.ProcessEnv, NodeJS.ProcessEnv, NodeJS.ProcessEnv]>([
+    ['desktop', {}, jwt, tls],
+    ['engine', cloudEngine, jwt, tls],
+    ['session-store', store, tls, {}],
+    ['stats-store', store, tls, {}],
+    ['state-store', store, tls, {}],
+  ])('%s: from other machines only those who prove it', (program, env, proof, other) => {
+    for (const AGENTX_LISTEN of ['127.0.0.1:7000', '127.1.2.3:7000', 'localhost:7000', '[::1]:7000'])
+      expect(() => readEnv(program, { ...env, AGENTX_LISTEN })).not.toThrow();
+    for (const AGENTX_LISTEN of ['0.0.0.0:7000', '[::]:7000', '10.0.0.1:7000', 'localhost.evil.example:7000'])
+      expect(names(failure(program, { ...env, ...other, AGENTX_LISTEN }))).toEqual(['AGENTX_LISTEN']);
+    expect(() => readEnv(program, { ...env, ...everywhere, ...proof })).not.toThrow();
+    expect(() => readEnv(program, { ...env, ...everywhere, ...insecure })).not.toThrow();
+    expect(failure(program, { ...env, ...everywhere }).message).toMatch(
+      /can be reached from other machines, and nothing tells who calls.*AGENTX_INSECURE_ALLOW_UNAUTHENTICATED=true/,
+    );
+  });
+
+  test('a part of what tokens need is an error that names the rest', () => {
+    const { AGENTX_JWT_ISSUER } = jwt;
+    expect(names(failure('desktop', { AGENTX_JWT_ISSUER }))).toEqual([
+      'AGENTX_JWT_AUDIENCE',
+      'AGENTX_JWT_JWKS and AGENTX_JWT_PUBLIC_KEY',
+    ]);
+    const both = failure('desktop', { ...jwt, AGENTX_JWT_PUBLIC_KEY: 'key.pem' });
+    expect(both.message).toContain('AGENTX_JWT_JWKS and AGENTX_JWT_PUBLIC_KEY are both set');
+  });
+
+  test('keys of an issuer do not come over the network in the clear', () => {
+    const from = (AGENTX_JWT_JWKS: string) => ({ ...jwt, AGENTX_JWT_JWKS });
+    expect(failure('desktop', from('http://issuer.example/keys')).message).toContain(
+      'is fetched without TLS',
+    );
+    expect(readEnv('desktop', from('http://127.0.0.1:9000/keys')).AGENTX_JWT_JWKS).toMatch(/^http:/);
+    expect(readEnv('desktop', from('keys.json')).AGENTX_JWT_JWKS).toBe(`${process.cwd()}/keys.json`);
+  });
+
+  test('a part of what TLS needs is an error that names the rest', () => {
+    const { AGENTX_TLS_CERT } = tls;
+    expect(names(failure('stats-store', { ...store, AGENTX_TLS_CERT }))).toEqual([
+      'AGENTX_TLS_KEY',
+      'AGENTX_TLS_CA',
     ]);
   });
 });

@@ -93,8 +93,8 @@ export const variables = {
     kind: kinds.text,
     description: 'Model of agents that name none.',
     readBy: engines,
-    default: 'claude-sonnet-4-5',
-    example: 'claude-opus-4-5',
+    default: 'claude-sonnet-5-5',
+    example: 'claude-opus-5-5',
   },
   AGENTX_PROVIDER: {
     kind: kinds.choice('anthropic', 'simulated'),
@@ -160,12 +160,137 @@ export const variables = {
     default: { desktop: '1000', engine: '20000' },
     example: '60000',
   },
+  AGENTX_JWT_ISSUER: {
+    kind: kinds.text,
+    description:
+      'Who issues the tokens that callers send (`iss`). Where the variables of tokens are set, every call needs one; where not, everybody who reaches the engine acts for the tenant `default`.',
+    readBy: engines,
+    example: 'https://login.example.com/',
+  },
+  AGENTX_JWT_AUDIENCE: {
+    kind: kinds.text,
+    description: 'For whom the tokens are issued (`aud`).',
+    readBy: engines,
+    example: 'agentx',
+  },
+  AGENTX_JWT_JWKS: {
+    kind: kinds.keysLocation,
+    description:
+      "The issuer's public keys as a JWK set. An address is fetched when it is needed, and again for unknown keys; a file is read at the start.",
+    readBy: engines,
+    example: 'https://login.example.com/.well-known/jwks.json',
+  },
+  AGENTX_JWT_PUBLIC_KEY: {
+    kind: kinds.path,
+    description: "The issuer's one public key or certificate as a PEM file, instead of `AGENTX_JWT_JWKS`.",
+    readBy: engines,
+    example: '/etc/agentx/issuer.pem',
+  },
+  AGENTX_JWT_TENANT_CLAIM: {
+    kind: kinds.text,
+    description: "The token's claim that names the tenant.",
+    readBy: engines,
+    default: 'tenant',
+    example: 'https://example.com/tenant',
+  },
+  AGENTX_TLS_CERT: {
+    kind: kinds.path,
+    description:
+      "This process's certificate (with its chain) as a PEM file. With the other two `AGENTX_TLS_…`, engines and stores speak mutual TLS: stores serve `engine` and `engine-…` only, by the certificate's name.",
+    readBy: programs,
+    example: '/etc/agentx/tls/tls.crt',
+  },
+  AGENTX_TLS_KEY: {
+    kind: kinds.path,
+    description: "The certificate's private key as a PEM file.",
+    readBy: programs,
+    example: '/etc/agentx/tls/tls.key',
+  },
+  AGENTX_TLS_CA: {
+    kind: kinds.path,
+    description: 'The authority that signs the certificates of engines and stores, as a PEM file.',
+    readBy: programs,
+    example: '/etc/agentx/tls/ca.crt',
+  },
+  AGENTX_INSECURE_ALLOW_UNAUTHENTICATED: {
+    kind: kinds.boolean,
+    description:
+      'Whether to listen on other addresses than loopback although callers prove nothing: an engine without tokens, a store without TLS. Only where nobody else reaches the address.',
+    readBy: programs,
+    default: 'false',
+    example: 'true',
+  },
   AGENTX_LOG_LEVEL: {
     kind: kinds.choice('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
     description: 'Least severe log lines that are written.',
     readBy: programs,
     default: 'info',
     example: 'debug',
+  },
+  OTEL_EXPORTER_OTLP_ENDPOINT: {
+    kind: kinds.httpUrl,
+    description:
+      'Where traces are sent, by OTLP over HTTP; `/v1/traces` is added. Switches tracing on. The other `OTEL_EXPORTER_OTLP_*` variables of OpenTelemetry (certificates, compression, timeout …) hold too.',
+    readBy: programs,
+    example: 'http://otel-collector:4318',
+  },
+  OTEL_EXPORTER_OTLP_HEADERS: {
+    kind: kinds.text,
+    description: 'Headers that are sent along with traces, for example a key.',
+    readBy: programs,
+    secret: true,
+    example: 'x-api-key=…',
+  },
+  OTEL_EXPORTER_OTLP_PROTOCOL: {
+    kind: kinds.choice('http/protobuf'),
+    description: 'Encoding of traces. There is only one.',
+    readBy: programs,
+    example: 'http/protobuf',
+  },
+  OTEL_TRACES_EXPORTER: {
+    kind: kinds.choice('otlp', 'none'),
+    description:
+      'Whether traces are sent. Default: `otlp` where `OTEL_EXPORTER_OTLP_ENDPOINT` is set, else `none`.',
+    readBy: programs,
+    example: 'otlp',
+  },
+  OTEL_TRACES_SAMPLER: {
+    kind: kinds.choice(
+      'always_on',
+      'always_off',
+      'traceidratio',
+      'parentbased_always_on',
+      'parentbased_always_off',
+      'parentbased_traceidratio',
+    ),
+    description:
+      'Which traces are kept. The `parentbased_…` ones follow the caller where it sends a `traceparent`. Default: `parentbased_always_on`.',
+    readBy: programs,
+    example: 'parentbased_traceidratio',
+  },
+  OTEL_TRACES_SAMPLER_ARG: {
+    kind: kinds.share,
+    description: 'Share of the traces that `traceidratio` keeps. Default: 1.',
+    readBy: programs,
+    example: '0.1',
+  },
+  OTEL_SERVICE_NAME: {
+    kind: kinds.text,
+    description: "Name of the program in traces. Default: `agentx-` and the program's name.",
+    readBy: programs,
+    example: 'agentx-engine',
+  },
+  OTEL_RESOURCE_ATTRIBUTES: {
+    kind: kinds.text,
+    description: 'Further attributes of every span, as `key=value,key=value`.',
+    readBy: programs,
+    example: 'deployment.environment.name=staging',
+  },
+  OTEL_SDK_DISABLED: {
+    kind: kinds.boolean,
+    description: 'Switches tracing off, whatever else is set.',
+    readBy: programs,
+    example: 'true',
   },
 } as const satisfies Record<string, Variable>;
 

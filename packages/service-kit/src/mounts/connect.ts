@@ -20,6 +20,7 @@ import { identifyByHeader } from '../identity.ts';
 import { reflectFiles } from '../reflection/files.ts';
 import { addReflection, REFLECTION_SERVICES } from '../reflection/reflection-service.ts';
 import type { ServiceDefinition } from '../service.ts';
+import { readToEnd } from './read-to-end.ts';
 import { DEFAULT_MAX_MESSAGE_BYTES } from './rpc-server.ts';
 
 /** Answers requests of an HTTP/1.1 or an HTTP/2 server. */
@@ -66,7 +67,10 @@ export function mountConnect(
       return;
     }
     handler(universalRequestFromNodeRequest(request, response, undefined, undefined))
-      .then((answer) => send(answer, response))
+      .then((answer) => {
+        if (answer.body === undefined) readToEnd(request);
+        return send(answer, response);
+      })
       .catch((error: unknown) => {
         // The caller has left, or sent what HTTP does not allow; how its call ended is logged by the chain.
         options.log.debug({ err: error, path: request.url }, 'answer could not be sent');
@@ -153,7 +157,8 @@ function startingWith<T>(
   return { [Symbol.asyncIterator]: () => iterator };
 }
 
-const notFound: RequestHandler = (_request, response) => {
+const notFound: RequestHandler = (request, response) => {
+  readToEnd(request);
   response.statusCode = 404;
   response.setHeader('content-type', 'text/plain; charset=utf-8');
   response.end('nothing is served under this path\n');

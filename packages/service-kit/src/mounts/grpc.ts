@@ -5,6 +5,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type {
   Metadata,
   MethodDefinition,
+  ServerInterceptor,
   ServerUnaryCall,
   ServerWritableStream,
   ServiceDefinition as GrpcServiceDefinition,
@@ -33,6 +34,8 @@ export interface MountGrpcOptions {
   readonly maxMessageBytes?: number;
   /** TLS. Default: none. */
   readonly credentials?: ServerCredentials;
+  /** See every call before its handler, those of health and reflection too. */
+  readonly interceptors?: readonly ServerInterceptor[];
 }
 
 /** A gRPC server for `services`, with health and reflection: what internal services serve. */
@@ -48,6 +51,7 @@ export function mountGrpc(
     'grpc.max_concurrent_streams': 4096,
     'grpc.keepalive_time_ms': 60_000,
     'grpc.keepalive_timeout_ms': 20_000,
+    interceptors: [...(options.interceptors ?? [])],
   });
   for (const service of services) {
     const bound = chain.bind(service);

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { cors } from '@connectrpc/connect';
+import { readToEnd } from './read-to-end.ts';
 
 /** Tells whether pages of an origin (`https://host:port`) may call the server that they know as `host` (`host:port`). */
 export type AllowOrigin = (origin: string, host: string) => boolean;
@@ -24,14 +25,14 @@ export function guardOrigin(
   options: { readonly allowOrigin: AllowOrigin; readonly loopback: boolean },
 ): boolean {
   const host = hostOf(request)?.toLowerCase();
-  if (host === undefined) return refuse(response, 400, 'the request names no host');
+  if (host === undefined) return refuse(request, response, 400, 'the request names no host');
   if (options.loopback && !loopbackName.test(host)) {
-    return refuse(response, 403, `this server answers to localhost only, not to ${host}`);
+    return refuse(request, response, 403, `this server answers to localhost only, not to ${host}`);
   }
   const { origin } = request.headers;
   if (origin === undefined) return false;
   if (!options.allowOrigin(origin, host)) {
-    return refuse(response, 403, `pages of ${origin} may not call this server`);
+    return refuse(request, response, 403, `pages of ${origin} may not call this server`);
   }
   if (sameOriginOnly(origin, host)) return false;
   response.setHeader('access-control-allow-origin', origin);
@@ -54,7 +55,13 @@ function withoutDefaultPort(host: string): string {
   return host.replace(/:(?:80|443)$/, '');
 }
 
-function refuse(response: ServerResponse | Http2ServerResponse, status: number, text: string): true {
+function refuse(
+  request: IncomingMessage | Http2ServerRequest,
+  response: ServerResponse | Http2ServerResponse,
+  status: number,
+  text: string,
+): true {
+  readToEnd(request);
   response.statusCode = status;
   response.setHeader('content-type', 'text/plain; charset=utf-8');
   response.end(`${text}\n`);

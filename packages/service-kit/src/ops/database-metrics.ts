@@ -1,6 +1,8 @@
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { DatabaseObserver, PoolCounts } from '../database/index.ts';
 import { reasonOf } from '../errors.ts';
+import type { Program } from '../env/index.ts';
+import { createMetrics } from './metrics.ts';
 import type { Metrics } from './metrics.ts';
 
 /** Seconds; from a statement in memory to the time-out. */
@@ -12,8 +14,18 @@ export interface DatabaseMetrics {
   observe(database: string): DatabaseObserver;
 }
 
-/** Creates the metrics of a program's databases. */
-export function createDatabaseMetrics({ registry }: Pick<Metrics, 'registry'>): DatabaseMetrics {
+/** What a program with databases counts with. */
+export interface StoreMetrics extends Metrics {
+  readonly databases: DatabaseMetrics;
+}
+
+/** Creates the metrics of a program with databases. */
+export function createStoreMetrics(program: Program): StoreMetrics {
+  const metrics = createMetrics(program);
+  return { ...metrics, databases: createDatabaseMetrics(metrics) };
+}
+
+function createDatabaseMetrics({ registry }: Pick<Metrics, 'registry'>): DatabaseMetrics {
   const registers = [registry];
   const pools = new Map<string, () => PoolCounts>();
   const seconds = new Histogram({

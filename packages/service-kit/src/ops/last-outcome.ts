@@ -16,13 +16,13 @@ export interface LastOutcomeOptions {
 export interface LastOutcome {
   /** Undefined before the first use. */
   readonly last: DependencyOutcome | undefined;
-  succeeded(): void;
+  readonly succeeded: () => void;
   /** @param error what failed, for people */
-  failed(error: string): void;
+  readonly failed: (error: string) => void;
   /** Calls back when uses begin to fail and when they succeed again, until the function that it returns is called. */
   readonly onChange: (listener: (ok: boolean) => void) => () => void;
   /** Stops asking. */
-  close(): void;
+  readonly close: () => void;
 }
 
 /** @see LastOutcome */

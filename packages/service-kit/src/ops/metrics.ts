@@ -2,7 +2,7 @@ import type { DescMethod } from '@bufbuild/protobuf';
 import { Code } from '@connectrpc/connect';
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import type { Program } from '../env/index.ts';
-import type { CallObserver } from '../middleware.ts';
+import type { CallEnd, CallObserver } from '../middleware.ts';
 
 /** Seconds; from a read of one row to a turn that works for ten minutes. */
 const rpcBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600];
@@ -53,8 +53,13 @@ function codeName(code: Code | undefined): string {
   return code === undefined ? 'ok' : Code[code].replace(/(?!^)[A-Z]/g, '_$&').toLowerCase();
 }
 
+/** @see observeCalls */
+interface CountedCalls extends CallObserver {
+  begin(method: DescMethod, header: Headers): CallEnd;
+}
+
 /** Counts and times calls: one of the `observers` of a service chain. */
-export function observeCalls(metrics: Metrics): CallObserver {
+export function observeCalls(metrics: Metrics): CountedCalls {
   const byMethod = new WeakMap<DescMethod, ReturnType<typeof children>>();
   const children = (method: DescMethod) => {
     const labels = { service: method.parent.typeName, method: method.name };

@@ -2,6 +2,9 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { Code } from '@connectrpc/connect';
 import { EngineService } from '@agentx/gen/agentx/engine/v1/engine_service_pb.ts';
 import { createLogger } from '../logging/index.ts';
+import { createHealth } from '../health/health.ts';
+import { defineService } from '../service.ts';
+import { followDependencies } from './follow-dependencies.ts';
 import { createMetrics, observeCalls } from './metrics.ts';
 import { createReadiness } from './readiness.ts';
 import type { DependencyOutcome } from './readiness.ts';
@@ -20,7 +23,10 @@ beforeEach(async () => {
   database = undefined;
   ending = new AbortController();
   metrics = createMetrics('engine');
-  const ready = createReadiness({ ending: ending.signal, dependencies: { database: () => database } });
+  const ready = createReadiness({
+    ending: ending.signal,
+    dependencies: { database: { last: () => database, onChange: () => () => undefined } },
+  });
   ops = await startOps({ listen: '127.0.0.1:0', metrics, ready, log });
 });
 
@@ -90,4 +96,35 @@ test('anything else is refused', async () => {
 test('an address in use is an error that names it', async () => {
   const again = startOps({ listen: ops.address, metrics, ready: () => ({ ok: true, details: {} }), log });
   await expect(again).rejects.toMatchObject({ code: 'EADDRINUSE', syscall: 'listen' });
+});
+
+test('a dependency that is not required is told of and keeps nobody waiting', async () => {
+  const health = createHealth([defineService(EngineService, {})]);
+  const listeners: ((ok: boolean) => void)[] = [];
+  const outcomes: Record<string, DependencyOutcome> = {};
+  const dependency = (name: string) => ({
+    last: () => outcomes[name],
+    onChange: (listener: (ok: boolean) => void) => {
+      listeners.push(listener);
+      return () => undefined;
+    },
+  });
+  const dependencies = { session: dependency('session'), stats: { ...dependency('stats'), required: false } };
+  followDependencies({ dependencies, health, services: [EngineService], metrics });
+  const ready = createReadiness({ ending: ending.signal, dependencies });
+  const seen = async (name: string, ok: boolean) => {
+    outcomes[name] = ok ? { ok, at } : { ok, at, error: 'away' };
+    for (const listener of listeners) listener(ok);
+    const gauge = await metrics.registry.getSingleMetric('agentx_dependency_ok')!.get();
+    const value = gauge.values.find(({ labels }) => labels.dependency === name)?.value;
+    return [ready().ok, health.isServing(EngineService.typeName), value];
+  };
+
+  expect(await seen('stats', false)).toEqual([true, true, 0]);
+  expect(ready().details).toEqual({
+    session: { ok: true },
+    stats: { ok: false, required: false, at, error: 'away' },
+  });
+  expect(await seen('session', false)).toEqual([false, false, 0]);
+  expect(await seen('session', true)).toEqual([true, true, 1]);
 });

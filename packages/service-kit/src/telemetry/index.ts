@@ -1,3 +1,4 @@
+export { inSpan } from './in-span.ts';
 export { observeTransport } from './observe-transport.ts';
 export type { OutgoingCall, TransportObserver } from './observe-transport.ts';
 export { startTracing } from './start-tracing.ts';

@@ -21,8 +21,8 @@ export interface OutgoingCall {
   run?<T>(work: () => T): T;
   /** The first message of a stream is here: the other side works. */
   answered?(): void;
-  /** Called once, with what the call failed with. A stream that its reader left has not failed. */
-  ended(error: unknown): void;
+  /** Called once, with what the call failed with. `left`: its reader left the stream before the end. */
+  ended(error: unknown, left: boolean): void;
 }
 
 /** The same transport, with an observer of its calls. */
@@ -41,10 +41,10 @@ export function observeTransport(inner: Transport, observer: TransportObserver):
       if (call === undefined) return send();
       try {
         const response = await within(call, send);
-        call.ended(undefined);
+        call.ended(undefined, false);
         return response;
       } catch (error) {
-        call.ended(error);
+        call.ended(error, false);
         throw error;
       }
     },
@@ -61,9 +61,9 @@ export function observeTransport(inner: Transport, observer: TransportObserver):
       const send = () => inner.stream(method, signal, timeoutMs, header, input, values);
       if (call === undefined) return send();
       try {
-        return new ObservedResponse(await within(call, send), call);
+        return new ObservedResponse(await within(call, send), call, signal);
       } catch (error) {
-        call.ended(error);
+        call.ended(error, false);
         throw error;
       }
     },
@@ -85,10 +85,10 @@ class ObservedResponse<I extends DescMessage, O extends DescMessage> implements 
   readonly message: AsyncIterable<MessageShape<O>>;
   readonly #inner: StreamResponse<I, O>;
 
-  constructor(inner: StreamResponse<I, O>, call: OutgoingCall) {
+  constructor(inner: StreamResponse<I, O>, call: OutgoingCall, signal: AbortSignal | undefined) {
     this.#inner = inner;
     this.message = {
-      [Symbol.asyncIterator]: () => new ObservedMessages(inner.message[Symbol.asyncIterator](), call),
+      [Symbol.asyncIterator]: () => new ObservedMessages(inner.message[Symbol.asyncIterator](), call, signal),
     };
   }
 
@@ -112,38 +112,48 @@ class ObservedResponse<I extends DescMessage, O extends DescMessage> implements 
 class ObservedMessages<T> implements AsyncIterator<T> {
   readonly #inner: AsyncIterator<T>;
   readonly #call: OutgoingCall;
+  readonly #signal: AbortSignal | undefined;
   #answered = false;
   #ended = false;
 
-  constructor(inner: AsyncIterator<T>, call: OutgoingCall) {
+  constructor(inner: AsyncIterator<T>, call: OutgoingCall, signal: AbortSignal | undefined) {
     this.#inner = inner;
     this.#call = call;
+    this.#signal = signal;
+    // Clients of Connect leave a stream by their signal alone: they call neither `return` nor `next` again.
+    signal?.addEventListener('abort', this.#onLeft);
+    if (signal?.aborted === true) this.#onLeft();
   }
 
   async next(): Promise<IteratorResult<T>> {
     try {
       const result = await this.#inner.next();
-      if (result.done === true) this.#end(undefined);
+      if (result.done === true) this.#end(undefined, false);
       else if (!this.#answered) {
         this.#answered = true;
         this.#call.answered?.();
       }
       return result;
     } catch (error) {
-      this.#end(error);
+      this.#end(error, false);
       throw error;
     }
   }
 
   async return(): Promise<IteratorResult<T>> {
-    this.#end(undefined);
+    this.#end(undefined, true);
     await this.#inner.return?.();
     return { done: true, value: undefined };
   }
 
-  #end(error: unknown): void {
+  readonly #onLeft = (): void => {
+    this.#end(undefined, true);
+  };
+
+  #end(error: unknown, left: boolean): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#call.ended(error);
+    this.#signal?.removeEventListener('abort', this.#onLeft);
+    this.#call.ended(error, left);
   }
 }

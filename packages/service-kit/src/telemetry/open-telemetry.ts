@@ -63,16 +63,21 @@ export function createTracing({ program, env, log, exporter }: TracingOptions): 
       const span = tracer.startSpan(name, { kind, attributes: known(options.attributes) }, parent);
       return new ContextSpan(span, trace.setSpan(parent, span));
     },
+    linkActive: (to) => {
+      if (to instanceof ContextSpan) trace.getActiveSpan()?.addLink({ context: to.otel.spanContext() });
+    },
     logFields: () => {
       const ids = trace.getSpanContext(context.active());
       return ids && ({ trace_id: ids.traceId, span_id: ids.spanId } satisfies LogFields);
     },
+    flush: () => provider.forceFlush(),
     close: async () => {
       const late = new AbortController();
       const timeUp = delay(CLOSE_MS, 'late' as const, { signal: late.signal }).catch(() => 'late' as const);
       const end = await Promise.race([provider.shutdown().catch((error: unknown) => ({ error })), timeUp]);
       late.abort();
-      if (end !== undefined) log.warn(end === 'late' ? {} : { err: end.error }, 'the last spans were not taken');
+      if (end !== undefined)
+        log.warn(end === 'late' ? {} : { err: end.error }, 'the last spans were not taken');
       context.disable();
     },
   };
@@ -95,8 +100,8 @@ class ContextSpan implements Span {
     this.#span.setAttributes(known(attributes));
   }
 
-  link(other: Span): void {
-    if (other instanceof ContextSpan) this.#span.addLink({ context: other.#span.spanContext() });
+  get otel(): OtelSpan {
+    return this.#span;
   }
 
   carry(header: Headers): void {
@@ -112,8 +117,7 @@ class ContextSpan implements Span {
   }
 }
 
-function parentOf({ from, root }: SpanOptions): Context {
-  if (root === true) return ROOT_CONTEXT;
+function parentOf({ from }: SpanOptions): Context {
   // What comes in is a part of the caller's trace, not of what happens to be active where it is answered.
   return from === undefined ? context.active() : propagator.extract(ROOT_CONTEXT, from, fromHeaders);
 }

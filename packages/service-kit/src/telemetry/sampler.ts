@@ -7,7 +7,7 @@ const never = new AlwaysOffSampler();
 
 /** Which traces are kept: `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`, which were checked before. */
 export function createSampler(env: NodeJS.ProcessEnv): Sampler {
-  const share = () => new TraceIdRatioBasedSampler(Number(env.OTEL_TRACES_SAMPLER_ARG || '1'));
+  const share = () => new TraceIdRatioBasedSampler(ratioOf(env.OTEL_TRACES_SAMPLER_ARG ?? ''));
   switch (env.OTEL_TRACES_SAMPLER) {
     case 'always_on':
       return always;
@@ -22,4 +22,8 @@ export function createSampler(env: NodeJS.ProcessEnv): Sampler {
     default:
       return new ParentBasedSampler({ root: always });
   }
+}
+
+function ratioOf(text: string): number {
+  return text === '' ? 1 : Number(text);
 }

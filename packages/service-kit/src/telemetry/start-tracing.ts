@@ -39,7 +39,8 @@ function isValid(env: NodeJS.ProcessEnv): boolean {
     .every(([name, { kind }]) => {
       const text = env[name] ?? '';
       try {
-        return text === '' || kind.parse(text) !== undefined;
+        if (text !== '') kind.parse(text);
+        return true;
       } catch {
         return false;
       }

@@ -1,5 +1,7 @@
 /** What a span says of its work. Never content: no messages, no input or output of tools, no texts of errors. */
-export type SpanAttributes = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
+export type SpanAttributes = Readonly<
+  Record<string, string | number | boolean | readonly string[] | undefined>
+>;
 
 export interface SpanOptions {
   /** Which side of a call it is. Default: neither, `internal`. */
@@ -7,8 +9,6 @@ export interface SpanOptions {
   readonly attributes?: SpanAttributes;
   /** Headers of the request that is answered: the span goes on with the trace that they name (`traceparent`). */
   readonly from?: Headers;
-  /** Begins a trace of its own, whatever is active. */
-  readonly root?: boolean;
 }
 
 /** A piece of work in a trace. */
@@ -16,8 +16,6 @@ export interface Span {
   /** Runs work as a part of the span: spans that begin there are its children, also after it waited for something. */
   run<T>(work: () => T): T;
   set(attributes: SpanAttributes): void;
-  /** Points at work that this one has to do with and is no part of. */
-  link(other: Span): void;
   /** Puts the span into the headers of a request, so that the other side goes on with the trace. */
   carry(header: Headers): void;
   /** @param failure a machine-readable reason: the span failed; undefined: it did not */
@@ -28,8 +26,12 @@ export interface Span {
 export interface Tracing {
   /** Begins a span: a part of the one that is active. */
   startSpan(name: string, options?: SpanOptions): Span;
+  /** Lets the active span point at work that it has to do with and that is no part of it. */
+  linkActive(to: Span): void;
   /** Fields of log lines that are written within a span. */
   logFields(): LogFields | undefined;
+  /** Sends what has ended so far. */
+  flush(): Promise<void>;
   /** Sends what is left, within a short time. */
   close(): Promise<void>;
 }

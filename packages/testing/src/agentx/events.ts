@@ -11,24 +11,57 @@ export const STREAM_TIMEOUT_MS = 20_000;
 /** The signal that bounds a call of a test. */
 export const bounded = (timeoutMs = STREAM_TIMEOUT_MS) => ({ signal: AbortSignal.timeout(timeoutMs) });
 
-/** All events of a stream, to its end. */
-export async function collect(stream: AsyncIterable<{ event?: AgentEvent }>): Promise<AgentEvent[]> {
-  const events: AgentEvent[] = [];
-  for await (const { event } of stream) if (event) events.push(event);
-  return events;
+/** What Receive and Subscribe stream. */
+export type EventStream = AsyncIterable<{ event?: AgentEvent | undefined }>;
+
+/** A stream that is read in parts. */
+export interface EventReader {
+  /** The next events up to the first that meets the condition. Throws when the stream ends before it. */
+  until(isLast: (event: AgentEvent) => boolean): Promise<AgentEvent[]>;
+  /** All that is left. */
+  rest(): Promise<AgentEvent[]>;
 }
+
+export function readInParts(stream: EventStream): EventReader {
+  const iterator: AsyncIterator<{ event?: AgentEvent | undefined }, unknown> = stream[Symbol.asyncIterator]();
+  /** Undefined where the stream has ended before such an event. */
+  async function read(events: AgentEvent[], isLast: (event: AgentEvent) => boolean) {
+    for (;;) {
+      const result = await iterator.next();
+      if (result.done === true) return undefined;
+      const { event } = result.value;
+      if (event) events.push(event);
+      if (event && isLast(event)) return events;
+    }
+  }
+  return {
+    until: async (isLast) => {
+      const events: AgentEvent[] = [];
+      if (await read(events, isLast)) return events;
+      throw new Error(`the stream ended without the awaited event, after ${casesOf(events).join(', ')}`);
+    },
+    rest: async () => {
+      const events: AgentEvent[] = [];
+      await read(events, () => false);
+      return events;
+    },
+  };
+}
+
+/** All events of a stream, to its end. */
+export const collect = (stream: EventStream): Promise<AgentEvent[]> => readInParts(stream).rest();
 
 /** The events of a stream up to the first that meets the condition; the stream is left then. */
 export async function collectUntil(
-  stream: AsyncIterable<{ event?: AgentEvent }>,
+  stream: EventStream,
   isLast: (event: AgentEvent) => boolean,
 ): Promise<AgentEvent[]> {
-  const events: AgentEvent[] = [];
-  for await (const { event } of stream) {
-    if (event) events.push(event);
-    if (event && isLast(event)) return events;
+  const iterator = stream[Symbol.asyncIterator]();
+  try {
+    return await readInParts({ [Symbol.asyncIterator]: () => iterator }).until(isLast);
+  } finally {
+    await iterator.return?.();
   }
-  throw new Error(`the stream ended without the awaited event, after ${casesOf(events).join(', ')}`);
 }
 
 export const casesOf = (events: readonly AgentEvent[]): string[] =>
@@ -43,7 +76,9 @@ export function payloadsOf<C extends Case>(events: readonly AgentEvent[], kind: 
 export function onlyPayload<C extends Case>(events: readonly AgentEvent[], kind: C): Value<C> {
   const [first, ...rest] = payloadsOf(events, kind);
   if (first === undefined || rest.length > 0)
-    throw new Error(`expected one ${kind}, got ${rest.length + (first ? 1 : 0)}: ${casesOf(events).join(', ')}`);
+    throw new Error(
+      `expected one ${kind}, got ${rest.length + (first ? 1 : 0)}: ${casesOf(events).join(', ')}`,
+    );
   return first;
 }
 

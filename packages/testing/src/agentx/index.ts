@@ -13,5 +13,5 @@ export type { Desktop, DesktopOptions } from './start-desktop.ts';
 export { startServices } from './start-services.ts';
 export type { Services, ServicesOptions } from './start-services.ts';
 export { processesWith } from './processes-with.ts';
-export { readPostgres, readSqlite } from './stored-rows.ts';
+export { readPostgres, readSqlite, waitForOutbox } from './stored-rows.ts';
 export type { Row, Stored } from './stored-rows.ts';

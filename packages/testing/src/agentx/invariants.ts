@@ -1,4 +1,4 @@
-import { fromBinary } from '@bufbuild/protobuf';
+import { fromBinary, fromJsonString, toJsonString } from '@bufbuild/protobuf';
 import { TokenUsageSchema, TurnStatsSchema } from '@agentx/gen/agentx/common/v1/usage_pb.ts';
 import { turnLogViolations } from '../invariants/turn-log.ts';
 import type { TurnLogRows } from '../invariants/turn-log.ts';
@@ -47,15 +47,17 @@ function countViolations(turns: readonly Row[], counted: readonly Row[]): string
   ];
 }
 
-function figuresOfTurn(stats: Uint8Array): string {
-  const { usage, costMicroUsd } = fromBinary(TurnStatsSchema, stats);
+/** The columns that are summed, and the whole as it came. */
+function figuresOfTurn(bytes: Uint8Array): string {
+  const stats = fromBinary(TurnStatsSchema, bytes);
   const figures = TokenUsageSchema.fields.map(({ localName }) =>
-    String(usage?.[localName as 'inputTokens'] ?? 0n),
+    String(stats.usage?.[localName as 'inputTokens'] ?? 0n),
   );
-  return [...figures, String(costMicroUsd ?? null)].join(' ');
+  return [...figures, String(stats.costMicroUsd ?? null), toJsonString(TurnStatsSchema, stats)].join(' ');
 }
 
 function figuresCounted(row: Row): string {
   const figures = TokenUsageSchema.fields.map(({ name }) => String(row[name]));
-  return [...figures, String(row['cost_micro_usd'])].join(' ');
+  const stats = fromJsonString(TurnStatsSchema, String(row['stats']));
+  return [...figures, String(row['cost_micro_usd']), toJsonString(TurnStatsSchema, stats)].join(' ');
 }

@@ -16,7 +16,7 @@ const BLOBS: Readonly<Record<string, DescMessage>> = {
 };
 
 const UUID = /[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}/g;
-const TIME = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/;
+const TIME = /^20\d\d-\d\d-\d\dT[\d:.]+Z$/;
 
 /**
  * Takes out what two runs of the same scenario may not have in common: an id becomes its number in the order in which ids
@@ -61,14 +61,17 @@ export function readableRows(stored: Stored): Record<string, unknown[]> {
 }
 
 function readableRow(table: string, row: Row): Record<string, unknown> {
-  const entries = Object.entries(row).map(([column, value]) => {
-    const schema = BLOBS[`${table}.${column}`];
-    if (value instanceof Uint8Array)
-      return [column, schema ? toJson(schema, fromBinary(schema, value)) : Buffer.from(value).toString('hex')];
-    return [column, typeof value === 'string' && value.startsWith('{') ? JSON.parse(value) : value];
-  });
-  // The order of columns is none of the store's promises.
-  return Object.fromEntries(entries.toSorted(([one], [other]) => (String(one) < String(other) ? -1 : 1)));
+  // The order of columns is none of the stores' promises.
+  const columns = Object.keys(row).toSorted();
+  return Object.fromEntries(
+    columns.map((column) => [column, readableValue(row[column], BLOBS[`${table}.${column}`])]),
+  );
+}
+
+function readableValue(value: unknown, schema: DescMessage | undefined): unknown {
+  if (value instanceof Uint8Array)
+    return schema ? toJson(schema, fromBinary(schema, value)) : Buffer.from(value).toString('hex');
+  return typeof value === 'string' && value.startsWith('{') ? JSON.parse(value) : value;
 }
 
 function rowsOfEvents(rows: readonly Row[]): unknown[] {

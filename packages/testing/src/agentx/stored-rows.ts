@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import pg from 'pg';
+import { waitFor } from '../processes/wait-for.ts';
 
 export type Row = Readonly<Record<string, unknown>>;
 
@@ -40,7 +41,8 @@ export function readSqlite(folder: string): Stored {
 export async function readPostgres(url: string): Promise<Stored> {
   const client = new pg.Client({ connectionString: url });
   // int8: every number that the stores keep fits.
-  const types = { getTypeParser: (oid: number) => (oid === 20 ? Number : pg.types.getTypeParser(oid)) };
+  const types = new pg.TypeOverrides();
+  types.setTypeParser(pg.types.builtins.INT8, Number);
   await client.connect();
   try {
     const stored: Record<string, Row[]> = {};
@@ -67,3 +69,10 @@ export async function readPostgres(url: string): Promise<Stored> {
 
 const orderBy = (keys: readonly string[]) =>
   keys.length === 0 ? '' : `order by ${keys.map((key) => `"${key}"`).join(', ')}`;
+
+/** Waits until the statistics and state stores of a running system have been told everything. */
+export async function waitForOutbox(read: () => Stored | Promise<Stored>): Promise<void> {
+  await waitFor(async () => (await read())['session.outbox']?.length === 0, {
+    what: 'the outbox to be empty',
+  });
+}

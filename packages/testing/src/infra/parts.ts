@@ -6,7 +6,16 @@ import { findPostgres } from './postgres.ts';
 import { run } from './run.ts';
 
 /** What tests need beyond npm packages; `scripts/infra/install.ts` puts each in place. */
-export const partNames = ['postgres', 'grpcurl', 'bubblewrap', 'python', 'curl', 'go', 'envoy'] as const;
+export const partNames = [
+  'postgres',
+  'grpcurl',
+  'bubblewrap',
+  'python',
+  'curl',
+  'openssl',
+  'go',
+  'envoy',
+] as const;
 export type PartName = (typeof partNames)[number];
 
 export interface FoundPart {
@@ -36,6 +45,7 @@ const finders: Record<PartName, () => Promise<FoundPart | undefined>> = {
   bubblewrap: () => findProgram('bwrap'),
   python: findPython,
   curl: () => findProgram('curl'),
+  openssl: () => findProgram('openssl', ['version']),
   go: findGo,
   envoy: findEnvoy,
 };

@@ -26,6 +26,8 @@ export interface TurnLogOptions {
   readonly cursors: CursorCodec;
   /** Writes deltas. Retries by itself; its failure ends the log. */
   readonly append: (batch: EventBatch) => Promise<unknown>;
+  /** Called after each write with the time since the batch's first event was made. */
+  readonly onWritten?: (lagMs: number) => void;
   /** Gives events to readers, in order. */
   readonly publish: (live: LiveEvent) => void;
   /** Called once when a write failed for good; nothing can be written any more. */
@@ -64,6 +66,7 @@ export function createTurnLog(options: TurnLogOptions): TurnLog {
   let encoded = new BinaryWriter();
   let encodedBytes = 0;
   let firstSeq = lastSeq + 1;
+  let firstMadeMs = 0;
   /** Events that readers have not seen, because a fact before them is not committed. */
   let unseen: Pending[] = [];
   let timer: NodeJS.Timeout | undefined;
@@ -76,6 +79,7 @@ export function createTurnLog(options: TurnLogOptions): TurnLog {
   let failure: { readonly error: unknown } | undefined;
 
   function add(payload: Payload, place: StepPlace, fact: boolean): void {
+    if (encodedBytes === 0) firstMadeMs = performance.now();
     const event = create(AgentEventSchema, {
       time: timestampNow(),
       step: place.step,
@@ -126,6 +130,7 @@ export function createTurnLog(options: TurnLogOptions): TurnLog {
 
   /** Writes what has been collected; each batch only after the one before it. */
   function write<T>(send: (batch: EventBatch) => Promise<T>): Promise<T> {
+    const madeMs = firstMadeMs;
     const batch = takeBatch();
     const size = batch.events.length;
     backlogBytes += size;
@@ -134,6 +139,7 @@ export function createTurnLog(options: TurnLogOptions): TurnLog {
       try {
         throwIfFailed();
         const answer = await send(batch);
+        options.onWritten?.(performance.now() - madeMs);
         show(Number(batch.lastSeq));
         return answer;
       } catch (error) {

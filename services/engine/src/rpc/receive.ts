@@ -57,10 +57,12 @@ export const receive = (engine: Engine): Handler<typeof EngineService.method.rec
       }
       case 'exists': {
         const turn = turnOf(outcome.value.turn);
+        const running = engine.running.get(turn.turnId);
+        running?.attached();
         yield { event: accepted(engine, turn, requestId, true) };
         const follow = { tenantId, agentId, turnId: turn.turnId, after: turn.start, follow: true };
         const events = streamEvents(engine, agentId, turn.turnId, signal, (until) =>
-          followLog(engine.options.parts.stores, engine.running.get(turn.turnId), follow, until),
+          followLog(engine.options.parts.stores, running, follow, until),
         );
         for await (const event of events) yield { event };
         return;

@@ -8,6 +8,7 @@ import type { Answer } from './answer.ts';
 import { commit } from './commit.ts';
 import type { TurnContext } from './context.ts';
 import type { StepPlace } from './payload.ts';
+import { createToolCallIds } from './tool-call-ids.ts';
 
 /** Attempts at one step; the driver's own retries of a refused connection come on top. */
 const MAX_ATTEMPTS = 3;
@@ -42,6 +43,7 @@ export async function callModel(
     let answer = EMPTY_ANSWER;
     try {
       for await (const next of streamAnswer(context, place, history)) answer = next;
+      if (!answer.complete) throw cutAnswer();
       return { answer, place, costMicroUsd: count(context, answer, 'committed') };
     } catch (error) {
       if (context.signal.aborted) {
@@ -56,6 +58,10 @@ export async function callModel(
     }
   }
 }
+
+/** A driver says so itself; nothing may run from an answer that is not whole. */
+const cutAnswer = () =>
+  new DriverError('MODEL_STREAM_BROKEN', 'the answer ended before it was complete', { retryable: true });
 
 async function startAttempt(context: TurnContext, place: StepPlace, reason: string): Promise<void> {
   const { step, attempt } = place;
@@ -78,8 +84,10 @@ async function* streamAnswer(
   history: readonly Message[],
 ): AsyncGenerator<Answer> {
   const { parts, turnLog, tally, signal } = context;
+  const withUniqueIds = createToolCallIds(history, context.turnId);
   let answer = EMPTY_ANSWER;
-  for await (const event of parts.driver.stream(requestOf(context, history), signal)) {
+  for await (const said of parts.driver.stream(requestOf(context, history), signal)) {
+    const event = withUniqueIds(said);
     const [next, outputs] = foldAnswer(answer, event);
     answer = next;
     if (!ENVELOPE.has(event.type)) tally.ttftMs ??= performance.now() - tally.startMs;

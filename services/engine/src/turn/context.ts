@@ -6,6 +6,7 @@ import type { LeaseRef, TurnRecord } from '@agentx/gen/agentx/session/v1/turn_lo
 import { codeOf, reasonOf } from '@agentx/service-kit';
 import type { Logger } from '@agentx/service-kit';
 import type { Driver } from '../driver/driver.ts';
+import type { ObservedTurn } from '../observer.ts';
 import type { TurnLog } from '../presenters/turn-log.ts';
 import type { priceUsage } from '../pricing/pricing.ts';
 import { actingFor } from '../stores.ts';
@@ -44,6 +45,7 @@ export interface TurnContext {
   readonly signal: AbortSignal;
   readonly log: Logger;
   readonly tally: Tally;
+  readonly observed: ObservedTurn;
 }
 
 /** What has been counted so far. */

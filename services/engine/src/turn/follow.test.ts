@@ -92,6 +92,7 @@ function runTurn(log: Log, epoch: bigint, lastSeq: number) {
         () => true,
         () => false,
       ),
+    attached: () => undefined,
     done: Promise.resolve(),
   };
   return {

@@ -4,6 +4,7 @@ import { AgentEventBatchSchema } from '@agentx/gen/agentx/common/v1/event_pb.ts'
 import type { Lease, LeaseRef, TurnRecord } from '@agentx/gen/agentx/session/v1/turn_log_pb.ts';
 import { createCursorCodec } from '@agentx/service-kit';
 import type { Logger } from '@agentx/service-kit';
+import type { ObservedTurn } from '../observer.ts';
 import { createLiveTurn } from '../presenters/live-turn.ts';
 import type { LiveTurn } from '../presenters/live-turn.ts';
 import { createStatePresenter, statusAfter } from '../presenters/state-presenter.ts';
@@ -29,6 +30,7 @@ export interface OpenTurnOptions {
   readonly engineId: string;
   readonly leaseTtlMs: number;
   readonly log: Logger;
+  readonly observed: ObservedTurn;
   /** Aborts when the engine stops. */
   readonly signal: AbortSignal;
 }
@@ -44,8 +46,8 @@ export function openTurn(held: HeldTurn, options: OpenTurnOptions): OpenTurn {
   const { tenantId, record } = held;
   const { ref, lastSeq, nextPosition } = held.lease;
   const { agentId, turnId, epoch } = ref;
-  const { parts, engineId, leaseTtlMs } = options;
-  const log = options.log.child({ tenant: tenantId, agent: agentId, turn: turnId, epoch: Number(epoch) });
+  const { parts, engineId, leaseTtlMs, observed } = options;
+  const log = options.log.child({ tenantId, agentId, turnId, epoch: Number(epoch) });
   const leaseTtl = durationFromMs(leaseTtlMs);
   const live = createLiveTurn(epoch);
   const stopped = new AbortController();
@@ -60,11 +62,14 @@ export function openTurn(held: HeldTurn, options: OpenTurnOptions): OpenTurn {
     ttlMs: leaseTtlMs,
     heldSinceMs: held.heldSinceMs,
     renew: () =>
-      parts.stores.session.renewLease(
-        { lease: ref, leaseTtl },
-        actingFor(tenantId, { timeoutMs: Math.round(leaseTtlMs / 3) }),
+      observed.renewal(() =>
+        parts.stores.session.renewLease(
+          { lease: ref, leaseTtl },
+          actingFor(tenantId, { timeoutMs: Math.round(leaseTtlMs / 3) }),
+        ),
       ),
     onLost: (error) => {
+      observed.leaseLost();
       stopped.abort(error);
     },
     log,
@@ -84,6 +89,7 @@ export function openTurn(held: HeldTurn, options: OpenTurnOptions): OpenTurn {
     cursors: createCursorCodec(tenantId, agentId),
     append: (batch) =>
       persist(context, (call) => parts.stores.session.appendEvents({ lease: ref, leaseTtl, batch }, call)),
+    onWritten: observed.batchWritten,
     publish: (event) => {
       live.publish(event);
       const status = statusAfter(event.event.payload.case);
@@ -110,6 +116,7 @@ export function openTurn(held: HeldTurn, options: OpenTurnOptions): OpenTurn {
     keeper,
     signal: stopped.signal,
     log,
+    observed,
     tally: {
       startMs: held.startMs,
       ttftMs: undefined,

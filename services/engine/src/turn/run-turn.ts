@@ -43,6 +43,7 @@ export async function runTurn(context: TurnContext): Promise<'ended' | 'lost'> {
 export async function finish(context: TurnContext, ending: TurnEnding): Promise<'ended' | 'lost'> {
   try {
     const outbox = await endTurn(context, ending);
+    context.observed.ended(outbox?.stats, ending.error?.reason);
     // Nobody waits for these: what fails here is found in the outbox.
     if (outbox)
       deliver(context.parts.stores, outbox).catch((error: unknown) => {

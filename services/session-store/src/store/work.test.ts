@@ -7,7 +7,7 @@ import type { WorkItem } from '@agentx/gen/agentx/session/v1/turn_log_pb.ts';
 import { createSessionStore } from './sql-store.ts';
 import type { SqlSessionStore } from './sql-store.ts';
 import { log, openTestDatabase, tailRequest } from './suite/harness.ts';
-import { begin, send } from './suite/holder.ts';
+import { begin, send, takeOver } from './suite/holder.ts';
 
 /** A database that counts what it is asked, can be waited for, and fails on demand. */
 function observed(database: Database) {
@@ -119,6 +119,23 @@ test('work that nobody does is told again; to one who does not read it is kept o
   await time.pass(1);
   const told = [agentOf(await last), agentOf(await next()), agentOf(await next())];
   expect(told.sort()).toEqual(['one', 'three', 'two']);
+  leaving.abort();
+});
+
+test('what others have done meanwhile is not told any more', async () => {
+  const tenantId = randomUUID();
+  const { leaving, next } = watch();
+  const first = next();
+  await (await begin(store, tenantId, 'zero')).release();
+  await time.pass(1);
+  expect(agentOf(await first)).toBe('zero');
+  const one = await begin(store, tenantId, 'one');
+  await one.release();
+  await time.pass(1);
+  await takeOver(store, tenantId, one.ref);
+  await (await begin(store, tenantId, 'two')).release();
+  await time.pass(1);
+  expect([agentOf(await next()), agentOf(await next())].sort()).toEqual(['two', 'zero']);
   leaving.abort();
 });
 

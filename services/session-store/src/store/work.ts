@@ -32,7 +32,7 @@ interface LeaseOfWork {
   readonly expires_in_ms: number;
 }
 
-/** Work by its identity: what is found again while it waits to be read is not queued twice. */
+/** Work by its identity. */
 type Work = ReadonlyMap<string, WorkItem>;
 
 export function createWorkWatcher(database: Database, log: Logger): WorkWatcher {
@@ -73,11 +73,12 @@ export function createWorkWatcher(database: Database, log: Logger): WorkWatcher 
     expectOutbox: () => arm(OUTBOX_GRACE_MS),
     watch: async function* (callerSignal) {
       const signal = AbortSignal.any([callerSignal, closing.signal]);
-      const queue = new Map<string, WorkItem>();
+      let queue = new Map<string, WorkItem>();
       let wake: (() => void) | undefined;
       const onAbort = () => wake?.();
       const tell = (work: Work) => {
-        for (const [key, item] of work) queue.set(key, item);
+        // Each look finds all there is: what waits to be read and is not found again was done by others.
+        queue = new Map(work);
         wake?.();
       };
       watchers.add(tell);

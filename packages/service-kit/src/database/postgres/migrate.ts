@@ -1,5 +1,6 @@
 import { MikroORM } from '@mikro-orm/core';
 import { Migrator } from '@mikro-orm/migrations';
+import type { Migration } from '@mikro-orm/migrations';
 import { PostgreSqlDriver } from '@mikro-orm/postgresql';
 import { PostgresDialect } from 'kysely';
 import pg from 'pg';
@@ -63,7 +64,7 @@ function withoutBlindness({ name, class: Declared }: MigrationEntry): MigrationE
   class Seeing extends Declared {
     override async up(): Promise<void> {
       this.addSql('set local row_security = off');
-      await Declared.prototype.up.call(this);
+      await (Declared.prototype as Migration).up.call(this);
     }
   }
   return { name, class: Seeing };

@@ -33,7 +33,11 @@ export async function openPostgresDatabase(options: OpenDatabaseOptions): Promis
     await pool.end();
     throw startErrorOf(error);
   }
-  options.observer?.pooled(() => ({ open: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }));
+  options.observer?.pooled(() => ({
+    open: pool.totalCount,
+    idle: pool.idleCount,
+    waiting: pool.waitingCount,
+  }));
   const orm = await MikroORM.init({
     driver: PostgreSqlDriver,
     dbName: databaseName(url),
@@ -65,8 +69,10 @@ function createDatabase(pool: Pool, orm: MikroORM, schema: string, timeoutMs: nu
   const parts = { dialect: 'postgresql', orm, schema, compiler: createCompiler('postgresql') } as const;
   const outcome = createOutcomeRecord(() => database.read({ sweeper: true }, (tx) => tx.rows(sql`select 1`)));
   let closing: Promise<void> | undefined;
+  const running = new Set<Promise<unknown>>();
   async function close(): Promise<void> {
-    // Waits for the connections that are in use.
+    // The pool itself waits for connections in use only, and forgets who waits for one.
+    await Promise.allSettled(running);
     await pool.end();
     outcome.close();
     await orm.close();
@@ -75,8 +81,10 @@ function createDatabase(pool: Pool, orm: MikroORM, schema: string, timeoutMs: nu
   /** One attempt on a connection: what comes out is the error of the work, or that of the database in our words. */
   async function run<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
     if (closing !== undefined) throw closedError();
+    const result = withConnection(pool, timeoutMs, work);
+    running.add(result);
     try {
-      const value = await withConnection(pool, timeoutMs, work);
+      const value = await result;
       outcome.succeeded();
       return value;
     } catch (error) {
@@ -84,6 +92,8 @@ function createDatabase(pool: Pool, orm: MikroORM, schema: string, timeoutMs: nu
       outcome.failed(error.kind, error.cause);
       if (error.kind === 'retryable') throw error;
       throw domainErrorOf(error.kind, error.cause);
+    } finally {
+      running.delete(result);
     }
   }
 

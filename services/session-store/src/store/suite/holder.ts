@@ -95,7 +95,7 @@ export interface Holder {
   /** Number of the last event that a write was made for. */
   seq: bigint;
   position: number;
-  append(count?: number, text?: string): Write;
+  append(count?: number, text?: string, endsTurn?: boolean): Write;
   startAttempt(step?: number, attempt?: number): Write;
   failAttempt(step?: number, attempt?: number): Write;
   answer(toolCallIds?: readonly string[], step?: number, attempt?: number): Write;
@@ -172,7 +172,7 @@ export function createHolder(
     const request = create(CommitStepRequestSchema, {
       lease: ref,
       leaseTtl,
-      batch: batchOf(1, step.case ?? ''),
+      batch: batchOf(1, `${step.case} ${randomUUID()}`),
       step,
     });
     return {
@@ -186,11 +186,11 @@ export function createHolder(
     ref,
     seq: lease.lastSeq,
     position: lease.nextPosition,
-    append: (count = 1, text = 'some text') => {
+    append: (count = 1, text = 'some text', endsTurn = false) => {
       const request = create(AppendEventsRequestSchema, {
         lease: ref,
         leaseTtl,
-        batch: batchOf(count, text),
+        batch: batchOf(count, text, endsTurn),
       });
       return {
         name: 'append',
@@ -219,7 +219,7 @@ export function createHolder(
       const finalAnswer = answerStep === undefined ? undefined : answerOf([], answerStep, 1);
       const request = create(EndTurnRequestSchema, {
         lease: ref,
-        batch: batchOf(1, 'the end', true),
+        batch: batchOf(1, `the end ${randomUUID()}`, true),
         ...(finalAnswer && { finalAnswer }),
         messages: results.map(resultOf),
         stopReason: StopReason.END_TURN,

@@ -136,6 +136,9 @@ export function stepTests(get: () => StoreUnderTest): void {
     expect(await refusal(holder.end({ results: ['call-1'] }).send())).toBe('TOOL_RESULT_MISSING');
     expect(await rowsOf(database, tenantId)).toEqual(before);
     Object.assign(holder, { seq, position });
+    expect(await refusal(holder.append(1, 'the end', true).send())).toBe('INVALID_REQUEST');
+    expect(await rowsOf(database, tenantId)).toEqual(before);
+    Object.assign(holder, { seq, position });
     await send(holder.end({ results: ['call-1', 'call-2'] }));
     expect((await store.getMessages(tenantId, allMessages)).messages.map(({ position: at }) => at)).toEqual([
       1, 2, 3, 4,

@@ -3,7 +3,8 @@ import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import { expect, test } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import type { WorkItem } from '@agentx/gen/agentx/session/v1/turn_log_pb.ts';
-import { expireLeases, openStore } from './harness.ts';
+import { createSessionStore } from '../sql-store.ts';
+import { expireLeases, log, openStore } from './harness.ts';
 import { begin, send, takeOver } from './holder.ts';
 import type { StoreUnderTest, TestDatabases } from './harness.ts';
 
@@ -80,6 +81,16 @@ export function workTests(databases: TestDatabases): void {
     await takeOver(under.store, tenantId, ref, ttl);
     expect(await watcher.next()).toBe('turn orphan');
     await watcher.leave();
+  });
+
+  test('a lease that another process gave is told when it runs out', async () => {
+    await using under = await openStore(databases);
+    const elsewhere = createSessionStore(under.database, { log });
+    await begin(elsewhere, randomUUID(), 'orphan', { leaseTtl: durationFromMs(300) });
+    const watcher = watch(under);
+    expect(await watcher.next()).toBe('turn orphan');
+    await watcher.leave();
+    elsewhere.close();
   });
 
   test('a turn that is handed over is told at once, to every watcher', async () => {
