@@ -15,6 +15,7 @@ import {
   toolUse,
   waitFor,
 } from '@agentx/testing';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startOtlpReceiver } from './otlp-receiver.ts';
 import type { ReceivedSpan } from './otlp-receiver.ts';
@@ -233,7 +234,7 @@ test('metrics of the four processes tell of the turn', () => {
   expect(valueOf(engine, 'agentx_model_tokens_total', { model: MODEL, kind: 'output' })).toBeGreaterThan(0);
   expect(valueOf(engine, 'agentx_model_cost_micro_usd_total', { model: MODEL })).toBeGreaterThan(0);
   expect(valueOf(engine, 'agentx_turns_unpriced_total')).toBe(0);
-  expect(valueOf(engine, 'agentx_tool_runs_total', { tool: 'bash', outcome: 'OK' })).toBe(1);
+  expect(valueOf(engine, 'agentx_tool_runs_total', { tool: 'bash', outcome: 'ok' })).toBe(1);
   expect(valueOf(engine, 'agentx_event_write_lag_seconds_count')).toBeGreaterThanOrEqual(6);
   expect(valueOf(engine, 'agentx_dependency_ok')).toBe(3);
   expect(valueOf(session, 'agentx_leases_acquired_total', { how: 'begin' })).toBe(1);
@@ -246,6 +247,15 @@ test('metrics of the four processes tell of the turn', () => {
   );
   expect(valueOf(session, 'agentx_database_group_works_sum')).toBeGreaterThanOrEqual(7);
   expect(valueOf(stats, 'agentx_rpc_total', { method: 'AddTurn', code: 'ok' })).toBe(1);
+});
+
+test('every metric is explained', async () => {
+  const explained = await readFile('docs/operations.md', 'utf8');
+  const names = metrics.flatMap((text) =>
+    [...text.matchAll(/^# TYPE (agentx_\w+)/gm)].map(([, name]) => name),
+  );
+  expect(new Set(names).size).toBeGreaterThan(25);
+  expect(names.filter((name) => !explained.includes(`\`${name}\``))).toEqual([]);
 });
 
 test('an endpoint that is away holds nobody up', async () => {

@@ -134,7 +134,7 @@ describe('runs of tools', () => {
 
   test('are counted by tool and outcome', async () => {
     expect(await toolbox(() => Promise.resolve(result)).run(call, {} as ToolContext)).toBe(result);
-    expect(await series('agentx_tool_runs_total')).toEqual({ 'bash ERROR': 1 });
+    expect(await series('agentx_tool_runs_total')).toEqual({ 'bash error': 1 });
     expect(await series('agentx_tool_run_seconds')).toEqual({ bash: 1 });
   });
 
@@ -143,7 +143,7 @@ describe('runs of tools', () => {
     await expect(failing.run({ ...call, name: 'made up by a model' }, {} as ToolContext)).rejects.toThrow(
       'broken',
     );
-    expect(await series('agentx_tool_runs_total')).toEqual({ 'unknown FAULT': 1 });
+    expect(await series('agentx_tool_runs_total')).toEqual({ 'unknown fault': 1 });
   });
 });
 

@@ -30,7 +30,7 @@ export function observeToolbox(toolbox: Toolbox, metrics: Pick<EngineMetrics, 't
       ({ outcome } = result);
       return result;
     } finally {
-      metrics.toolRan(name, outcome, performance.now() - startMs);
+      metrics.toolRan(name, outcome.toLowerCase(), performance.now() - startMs);
       span?.set({ 'agentx.tool.outcome': outcome });
       span?.end(outcome === 'OK' ? undefined : outcome);
     }

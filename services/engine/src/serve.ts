@@ -63,10 +63,15 @@ export async function serveEngine(options: ServeEngineOptions): Promise<string> 
   life.defer(
     async () => {
       await engine.drain();
-      await server.close(LAST_EVENTS_MS);
+      // Streams that follow an agent have no end of their own: they get a status, not a cut connection.
+      const cut = setTimeout(() => {
+        chain.shutDown();
+      }, LAST_EVENTS_MS);
+      await server.close(2 * LAST_EVENTS_MS);
+      clearTimeout(cut);
       chain.shutDown();
     },
-    { name: 'engine', timeoutMs: config.drainMs + LAST_EVENTS_MS + SLACK_MS },
+    { name: 'engine', timeoutMs: config.drainMs + 2 * LAST_EVENTS_MS + SLACK_MS },
   );
   return url;
 }

@@ -187,6 +187,18 @@ describe('tracing is on', () => {
     expect(await tree()).toEqual({ work: '' });
   });
 
+  test('work can point at other work that it is no part of', async () => {
+    const other = tracing.startSpan('other');
+    await inSpan('watcher', {}, () => {
+      tracing.linkActive(other);
+      return Promise.resolve();
+    });
+    other.end();
+    const [watcher, pointedAt] = await finished();
+    expect(watcher?.links.map(({ context }) => context.spanId)).toEqual([pointedAt?.spanContext().spanId]);
+    expect(watcher?.spanContext().traceId).not.toBe(pointedAt?.spanContext().traceId);
+  });
+
   test('log lines tell of the span that they were written in', async () => {
     const { state } = connect();
     log.info('outside');
