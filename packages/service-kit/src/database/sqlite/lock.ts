@@ -1,7 +1,7 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { StartError } from '../../lifecycle/start-error.ts';
+import { makeDataFolder } from './data-folder.ts';
 import { isBusy } from './errors.ts';
 
 export interface DataLock {
@@ -13,7 +13,7 @@ export interface DataLock {
  * data: the operating system drops it when the process ends, however it ends, and the data stays readable for others.
  */
 export function lockData(folder: string, name: string): DataLock {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeDataFolder(folder);
   const database = new DatabaseSync(join(folder, `${name}.lock`));
   try {
     database.exec('pragma busy_timeout = 0; begin exclusive');

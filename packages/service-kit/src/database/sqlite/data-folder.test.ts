@@ -1,0 +1,40 @@
+import { describe, expect, test } from '@jest/globals';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { makeDataFolder } from './data-folder.ts';
+
+const inTemporaryFolder = (work: (folder: string) => void) => {
+  const folder = mkdtempSync(join(tmpdir(), 'agentx-'));
+  try {
+    work(folder);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+};
+
+describe('the data folder', () => {
+  test('is made with the folders above it, for the owner only, and stays when it is there', () => {
+    inTemporaryFolder((top) => {
+      makeDataFolder(join(top, 'a/b'));
+      makeDataFolder(join(top, 'a/b'));
+      expect(statSync(join(top, 'a')).mode & 0o777).toBe(0o700);
+      expect(statSync(join(top, 'a/b')).isDirectory()).toBe(true);
+    });
+  });
+
+  test('that cannot be made is an error that names it and the mend', () => {
+    inTemporaryFolder((top) => {
+      writeFileSync(join(top, 'file'), '');
+      expect(() => {
+        makeDataFolder(join(top, 'file/data'));
+      }).toThrow(/data folder .*file\/data cannot be made .*AGENTX_DATABASE_URL/);
+    });
+  });
+
+  test('under /proc is refused, not waited for', () => {
+    expect(() => {
+      makeDataFolder('/proc/agentx-data');
+    }).toThrow(/cannot be made/);
+  });
+});
