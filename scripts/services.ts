@@ -25,7 +25,9 @@ if (!Number.isInteger(offset) || offset < 0 || offset > 50_000) {
 }
 
 const loopback = (port: number) => `127.0.0.1:${port + offset}`;
-const database = { AGENTX_DATABASE_URL: process.env['AGENTX_DATABASE_URL'] ?? 'sqlite:.agentx/services' };
+const database = {
+  AGENTX_DATABASE_URL: process.env['AGENTX_DATABASE_URL'] ?? 'sqlite:.agentx/services/data',
+};
 const simulated =
   process.env['AGENTX_PROVIDER'] === undefined && !process.env['ANTHROPIC_API_KEY']
     ? { AGENTX_PROVIDER: 'simulated' }
@@ -41,7 +43,7 @@ const services: Service[] = [
       AGENTX_SESSION_STORE_URL: `ipv4:${loopback(8091)}`,
       AGENTX_STATS_STORE_URL: `ipv4:${loopback(8092)}`,
       AGENTX_STATE_STORE_URL: `ipv4:${loopback(8093)}`,
-      AGENTX_WORKSPACE_ROOT: '.agentx/workspaces',
+      AGENTX_WORKSPACE_ROOT: '.agentx/services/workspaces',
       AGENTX_AUTO_CREATE_AGENTS: 'true',
       AGENTX_ENGINE_ID: 'engine-1',
       ...simulated,
@@ -50,7 +52,9 @@ const services: Service[] = [
 ];
 
 if ('AGENTX_PROVIDER' in simulated)
-  console.log('The model is simulated, because ANTHROPIC_API_KEY is not set. Set it to talk to Claude.');
+  console.log(
+    'The model is simulated: without ANTHROPIC_API_KEY this sets AGENTX_PROVIDER=simulated. Set the key to talk to Claude.',
+  );
 
 const running: { readonly name: string; readonly child: ChildProcess; readonly ended: Promise<unknown> }[] =
   [];

@@ -3,6 +3,7 @@ export * from './cursor.ts';
 export * from './database/index.ts';
 export * from './env/index.ts';
 export * from './errors.ts';
+export * from './folders/own-folder.ts';
 export * from './health/health.ts';
 export * from './identity.ts';
 export * from './lifecycle/index.ts';

@@ -23,13 +23,29 @@ export function createRequestValidation(): ValidateRequest {
   };
 }
 
+/** What our patterns mean, for people: a regular expression names no mend. */
+const PATTERNS: ReadonlyMap<string, string> = new Map([
+  ['\\S', 'must not be blank: say something'],
+  ['^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$', idRule('')],
+  ['^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$', idRule(', or be left out')],
+  ['^[!-~]{0,128}$', 'must be printable ASCII without spaces, 128 characters at most'],
+  ['^[!-~]{1,128}$', 'must be 1 to 128 characters of printable ASCII without spaces'],
+]);
+
+function idRule(orElse: string): string {
+  return `must be letters, digits, ".", "_" or "-", begin with a letter or digit, and have 1 to 128 characters${orElse}`;
+}
+
+const describe = (message: string): string =>
+  PATTERNS.get(/^does not match regex pattern `(.*)`$/.exec(message)?.[1] ?? '') ?? message;
+
 /** Errors travel in headers, which have a limit. */
 const MAX_FIELDS_TOLD = 20;
 
 function invalidRequest(violations: readonly Violation[]): DomainError {
   const fieldViolations = violations.slice(0, MAX_FIELDS_TOLD).map(({ field, message, ruleId }) => ({
     field: pathToString(field),
-    description: message,
+    description: describe(message),
     reason: ruleId.replace(/\W+/g, '_').toUpperCase(),
   }));
   const text = fieldViolations.map(({ field, description }) =>

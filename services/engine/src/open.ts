@@ -1,4 +1,5 @@
 import type { EngineService } from '@agentx/gen/agentx/engine/v1/engine_service_pb.ts';
+import { makeOwnFolder } from '@agentx/service-kit';
 import type { Logger, Metrics, ProviderChoice, ServiceDefinition } from '@agentx/service-kit';
 import type { EngineConfig } from './config.ts';
 import { createAnthropicDriver } from './driver/anthropic.ts';
@@ -40,6 +41,7 @@ export async function openEngine(
   log: Logger,
 ): Promise<OpenedEngine> {
   const { provider, workspaceRoot } = config;
+  makeOwnFolder(workspaceRoot, 'AGENTX_WORKSPACE_ROOT');
   const sandbox = await prepareSandbox(config.sandbox, config.dataFolder, log);
   const notice = [provider.kind === 'simulated' ? provider.notice : '', sandbox.notice]
     .filter(Boolean)

@@ -873,14 +873,14 @@ export const OnBusy = {
   REJECT: 1,
 
   /**
-   * Queue it, durably and in order.
+   * Queue it, durably and in order. Not built yet: UNIMPLEMENTED `NOT_IMPLEMENTED` while the agent is busy.
    *
    * @generated from enum value: ON_BUSY_ENQUEUE = 2;
    */
   ENQUEUE: 2,
 
   /**
-   * Stop the running turn, then run it.
+   * Stop the running turn, then run it. Not built yet: UNIMPLEMENTED `NOT_IMPLEMENTED` while the agent is busy.
    *
    * @generated from enum value: ON_BUSY_INTERRUPT = 3;
    */
@@ -1040,6 +1040,7 @@ export const EngineService: GenService<{
   /**
    * Stops a turn, its tools included, and keeps the partial text. Idempotent: a turn that has ended answers OK with
    * applied = false. Fails with NOT_FOUND `TURN_NOT_FOUND`.
+   * Not built yet: UNIMPLEMENTED `NOT_IMPLEMENTED`.
    *
    * @generated from rpc agentx.engine.v1.EngineService.Interrupt
    */
@@ -1051,6 +1052,7 @@ export const EngineService: GenService<{
   /**
    * Decides about a tool call that waits for approval. Idempotent: the same decision again is OK, another fails with
    * ABORTED `ALREADY_RESOLVED`. Fails with NOT_FOUND `TOOL_CALL_NOT_FOUND`.
+   * Not built yet: UNIMPLEMENTED `NOT_IMPLEMENTED`.
    *
    * @generated from rpc agentx.engine.v1.EngineService.ResolveToolCall
    */
@@ -1061,6 +1063,7 @@ export const EngineService: GenService<{
   },
   /**
    * Lists the tool calls that wait for approval, oldest first. Read-only.
+   * Not built yet: UNIMPLEMENTED `NOT_IMPLEMENTED`.
    *
    * @generated from rpc agentx.engine.v1.EngineService.ListPendingToolCalls
    */

@@ -1304,14 +1304,14 @@ export const BusyPolicy = {
   REJECT: 1,
 
   /**
-   * Queue it.
+   * Queue it. Not built yet: UNIMPLEMENTED `NOT_IMPLEMENTED` while the agent is busy.
    *
    * @generated from enum value: BUSY_POLICY_ENQUEUE = 2;
    */
   ENQUEUE: 2,
 
   /**
-   * Ask the running turn to stop, and queue it.
+   * Ask the running turn to stop, and queue it. Not built yet: UNIMPLEMENTED `NOT_IMPLEMENTED` while the agent is busy.
    *
    * @generated from enum value: BUSY_POLICY_INTERRUPT = 3;
    */
@@ -1464,6 +1464,7 @@ export const SessionStoreService: GenService<{
   },
   /**
    * Leaves word for whoever holds a turn, or will: an interrupt, or a decision about a tool call. Idempotent.
+   * Not built yet: UNIMPLEMENTED `NOT_IMPLEMENTED`.
    *
    * @generated from rpc agentx.session.v1.SessionStoreService.PostInbox
    */

@@ -18,7 +18,7 @@ describe('findBubblewrap', () => {
     const status = await findBubblewrap({ dataFolder: createFolder(), path: '/nowhere/bwrap' });
     expect(status).toMatchObject({ found: false });
     expect(status).toMatchObject({
-      reason: expect.stringMatching(/^\/nowhere\/bwrap does not work.*install\.ts/),
+      reason: expect.stringMatching(/^\/nowhere\/bwrap does not work.*apt-get install bubblewrap/),
     });
   });
 

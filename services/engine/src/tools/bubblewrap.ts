@@ -20,7 +20,7 @@ export interface FindBubblewrapOptions {
 export const bubblewrapIn = (dataFolder: string): string => join(resolve(dataFolder), 'sandbox', 'bwrap');
 
 const HOW_TO_GET =
-  'Run `node scripts/infra/install.ts`, or install bubblewrap with the package manager (Debian: `apt-get install bubblewrap`).';
+  "Install bubblewrap 0.8 or newer with the system's package manager (Debian: `apt-get install bubblewrap`) and start again.";
 
 /**
  * Looks for a bubblewrap (the given path, else PATH, else the data folder) and tries that it really makes a sandbox here.

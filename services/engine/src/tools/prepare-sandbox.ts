@@ -35,6 +35,8 @@ export async function prepareSandbox(
       bubblewrap = { found: true, path, version };
     } catch (error) {
       log.warn({ err: error }, 'no sandbox: tools will refuse to run');
+      // It names every way that was tried, and the mend.
+      if (error instanceof Error) bubblewrap = { found: false, reason: error.message };
     }
   }
   const sandbox = createSandbox({ mode: 'bubblewrap', bubblewrap });

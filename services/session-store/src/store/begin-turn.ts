@@ -33,8 +33,8 @@ export async function beginTurn(
   if (lease.turn_id !== '') {
     if (request.onBusy === BusyPolicy.ENQUEUE || request.onBusy === BusyPolicy.INTERRUPT)
       throw errors.notBuilt(
-        'queueing a message for a busy agent',
-        'use REJECT and send it again after the turn',
+        `${request.onBusy === BusyPolicy.INTERRUPT ? 'interrupting' : 'queueing behind'} turn ${lease.turn_id}, which the agent is busy with,`,
+        'use ON_BUSY_REJECT and send the message again after the turn',
       );
     throw errors.turnInProgress(agentId, lease.turn_id);
   }

@@ -15,7 +15,7 @@ export const turnInProgress = (agentId: string, turnId: string) =>
   new DomainError(
     Code.Aborted,
     'TURN_IN_PROGRESS',
-    `agent ${agentId} is busy with turn ${turnId}: wait for its end or interrupt it`,
+    `agent ${agentId} is busy with turn ${turnId}: wait for its end (Subscribe with its turn_id), then send the message again`,
     { metadata: { agent_id: agentId, turn_id: turnId } },
   );
 

@@ -2,9 +2,9 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { SQLInputValue, StatementSync } from 'node:sqlite';
 import type { DatabaseConnection, QueryResult } from 'kysely';
+import { makeOwnFolder } from '../../folders/own-folder.ts';
 import type { BindValue } from '../parameters.ts';
 import { checkParameters } from '../parameters.ts';
-import { makeDataFolder } from './data-folder.ts';
 
 /** The one connection of a SQLite database. All of it is synchronous underneath. */
 export interface SqliteConnection extends DatabaseConnection {
@@ -21,7 +21,7 @@ const maxWalBytes = 64 * 1024 * 1024;
  * `busy_timeout` is short because waiting for another process's write would stop the whole event loop.
  */
 export function openSqlite(file: string): SqliteConnection {
-  makeDataFolder(dirname(file));
+  makeOwnFolder(dirname(file), 'AGENTX_DATABASE_URL');
   const database = new DatabaseSync(file);
   database.exec(`
     pragma busy_timeout = 250;

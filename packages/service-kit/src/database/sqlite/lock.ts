@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { makeOwnFolder } from '../../folders/own-folder.ts';
 import { StartError } from '../../lifecycle/start-error.ts';
-import { makeDataFolder } from './data-folder.ts';
 import { isBusy } from './errors.ts';
 
 export interface DataLock {
@@ -13,7 +13,7 @@ export interface DataLock {
  * data: the operating system drops it when the process ends, however it ends, and the data stays readable for others.
  */
 export function lockData(folder: string, name: string): DataLock {
-  makeDataFolder(folder);
+  makeOwnFolder(folder, 'AGENTX_DATABASE_URL');
   const database = new DatabaseSync(join(folder, `${name}.lock`));
   try {
     database.exec('pragma busy_timeout = 0; begin exclusive');

@@ -2,7 +2,9 @@ import { describe, expect, test } from '@jest/globals';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { makeDataFolder } from './data-folder.ts';
+import { makeOwnFolder } from './own-folder.ts';
+
+const VARIABLE = 'AGENTX_DATABASE_URL';
 
 const inTemporaryFolder = (work: (folder: string) => void) => {
   const folder = mkdtempSync(join(tmpdir(), 'agentx-'));
@@ -13,11 +15,11 @@ const inTemporaryFolder = (work: (folder: string) => void) => {
   }
 };
 
-describe('the data folder', () => {
+describe('a folder of the program', () => {
   test('is made with the folders above it, for the owner only, and stays when it is there', () => {
     inTemporaryFolder((top) => {
-      makeDataFolder(join(top, 'a/b'));
-      makeDataFolder(join(top, 'a/b'));
+      makeOwnFolder(join(top, 'a/b'), VARIABLE);
+      makeOwnFolder(join(top, 'a/b'), VARIABLE);
       expect(statSync(join(top, 'a')).mode & 0o777).toBe(0o700);
       expect(statSync(join(top, 'a/b')).isDirectory()).toBe(true);
     });
@@ -27,14 +29,14 @@ describe('the data folder', () => {
     inTemporaryFolder((top) => {
       writeFileSync(join(top, 'file'), '');
       expect(() => {
-        makeDataFolder(join(top, 'file/data'));
-      }).toThrow(/data folder .*file\/data cannot be made .*AGENTX_DATABASE_URL/);
+        makeOwnFolder(join(top, 'file/data'), VARIABLE);
+      }).toThrow(/folder .*file\/data cannot be made .*AGENTX_DATABASE_URL/);
     });
   });
 
   test('under /proc is refused, not waited for', () => {
     expect(() => {
-      makeDataFolder('/proc/agentx-data');
+      makeOwnFolder('/proc/agentx-data', VARIABLE);
     }).toThrow(/cannot be made/);
   });
 });
