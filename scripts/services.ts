@@ -53,7 +53,7 @@ const services: Service[] = [
 
 if ('AGENTX_PROVIDER' in simulated)
   console.log(
-    'The model is simulated: without ANTHROPIC_API_KEY this sets AGENTX_PROVIDER=simulated. Set the key to talk to Claude.',
+    'The model is simulated, because ANTHROPIC_API_KEY is not set. Set it to talk to Claude. (The engine gets AGENTX_PROVIDER=simulated.)',
   );
 
 const running: { readonly name: string; readonly child: ChildProcess; readonly ended: Promise<unknown> }[] =
