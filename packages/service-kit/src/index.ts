@@ -21,4 +21,5 @@ export * from './ops/index.ts';
 export * from './security/index.ts';
 export * from './serve-store.ts';
 export * from './service.ts';
+export * from './store-config.ts';
 export * from './telemetry/index.ts';

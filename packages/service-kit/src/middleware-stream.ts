@@ -3,7 +3,8 @@ import type { DescMessage, DescMethodServerStreaming, Message, MessageInitShape 
 import type { ConnectError } from '@connectrpc/connect';
 import { toConnectError } from './errors.ts';
 import type { DomainError } from './errors.ts';
-import { ActiveCall, callerLeft, shuttingDown } from './middleware-call.ts';
+import { admit } from './middleware-admit.ts';
+import { ActiveCall, callerLeft } from './middleware-call.ts';
 import type { IncomingCall } from './middleware-call.ts';
 import type { BoundStream, ChainParts } from './middleware.ts';
 import type { Identify } from './identity.ts';
@@ -113,11 +114,8 @@ class GuardedStream implements AsyncIterableIterator<Message, undefined> {
   readonly #pull = () => (this.#source === undefined ? this.#start() : this.#source.next());
 
   async #start(): Promise<IteratorResult<MessageInitShape<DescMessage>>> {
-    if (this.#parts.shuttingDown) throw shuttingDown();
-    const identity = this.#identify(this.#call.header);
-    this.#call.identity = identity instanceof Promise ? await identity : identity;
-    this.#parts.validate(this.#method.input, this.#request);
-    // The caller may have left while it was identified.
+    await admit(this.#parts, this.#method, this.#identify, this.#call, this.#request);
+    // The caller may have left meanwhile.
     if (this.#closed) return { done: true, value: undefined };
     const messages = this.#handler(this.#request, this.#call) as AsyncIterable<MessageInitShape<DescMessage>>;
     this.#source = messages[Symbol.asyncIterator]();

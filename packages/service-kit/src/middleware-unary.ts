@@ -1,7 +1,8 @@
 import { create } from '@bufbuild/protobuf';
 import type { DescMessage, DescMethodUnary, Message, MessageInitShape } from '@bufbuild/protobuf';
 import { toConnectError } from './errors.ts';
-import { ActiveCall, shuttingDown } from './middleware-call.ts';
+import { admit } from './middleware-admit.ts';
+import { ActiveCall } from './middleware-call.ts';
 import type { BoundUnary, ChainParts } from './middleware.ts';
 import type { Identify } from './identity.ts';
 import type { AnyHandler } from './service.ts';
@@ -14,10 +15,7 @@ export function bindUnary(
   identify: Identify,
 ): BoundUnary['invoke'] {
   const run = async (call: ActiveCall, request: Message): Promise<Message> => {
-    if (parts.shuttingDown) throw shuttingDown();
-    const identity = identify(call.header);
-    call.identity = identity instanceof Promise ? await identity : identity;
-    parts.validate(method.input, request);
+    await admit(parts, method, identify, call, request);
     return create(method.output, (await handler(request, call)) as MessageInitShape<DescMessage>);
   };
 

@@ -8,7 +8,8 @@ import { createRunningTurns } from './running-turns.ts';
 import type { RunningTurn, RunningTurns } from './running-turns.ts';
 import type { TurnContext, TurnParts } from './turn/context.ts';
 import { holdLease } from './turn/hold-lease.ts';
-import { openTurn, readBatch } from './turn/open-turn.ts';
+import { readBatch } from './turn/envelope.ts';
+import { openTurn } from './turn/open-turn.ts';
 import type { HeldTurn, OpenTurn } from './turn/open-turn.ts';
 import { EngineStoppingError, runTurn } from './turn/run-turn.ts';
 
@@ -101,7 +102,8 @@ export function createEngine(options: EngineOptions): Engine {
       };
       const turn = open(held, false);
       const reader = turn.live.subscribe();
-      for (const event of readBatch(tenantId, turn.context.agentId, batch)) turn.live.publish(event);
+      const { agentId } = turn.context;
+      for (const event of readBatch(batch, { agentId, cursors: turn.cursors })) turn.live.publish(event);
       register(turn, runTurn);
       return reader;
     },

@@ -1,7 +1,7 @@
 import type { StopReason, TokenUsage } from '@agentx/gen/agentx/common/v1/usage_pb.ts';
 import { activeTracing } from '@agentx/service-kit';
 import type { Span } from '@agentx/service-kit';
-import { DriverError } from './driver/driver.ts';
+import { bringsContent, DriverError } from './driver/driver.ts';
 import type { Driver, DriverEvent, ModelRequest } from './driver/driver.ts';
 import { genAi, operation, stopReasonName } from './gen-ai.ts';
 import type { EngineMetrics, ModelCallEnd } from './metrics.ts';
@@ -89,20 +89,10 @@ class ObservedCall implements AsyncIterator<DriverEvent, undefined> {
   };
 
   #see(event: DriverEvent): void {
-    switch (event.type) {
-      case 'message_start':
-        this.#model = event.model;
-        this.#usage = event.usage;
-        return;
-      case 'message_delta':
-        this.#usage = event.usage;
-        this.#stopReason = event.stopReason;
-        return;
-      case 'message_stop':
-        return;
-      default:
-        this.#ttftMs ??= performance.now() - this.#startMs;
-    }
+    if (bringsContent(event)) this.#ttftMs ??= performance.now() - this.#startMs;
+    if (event.type === 'message_start') this.#model = event.model;
+    if (event.type === 'message_delta') this.#stopReason = event.stopReason;
+    if (event.type === 'message_start' || event.type === 'message_delta') this.#usage = event.usage;
   }
 
   #end(end: ModelCallEnd, failure?: string): void {

@@ -1,2 +1,2 @@
 export { openSessionStore } from './open.ts';
-export type { OpenedSessionStore, OpenSessionStoreOptions } from './open.ts';
+export type { OpenSessionStoreOptions } from './open.ts';

@@ -1,32 +1,21 @@
 import type { SessionStoreService } from '@agentx/gen/agentx/session/v1/session_service_pb.ts';
 import { openDatabase } from '@agentx/service-kit';
-import type { Database, Logger, ServiceDefinition, StoreMetrics } from '@agentx/service-kit';
+import type { OpenedStore, OpenStoreOptions } from '@agentx/service-kit';
 import { countSessionStore } from './metrics.ts';
 import { createSessionStoreService } from './service.ts';
 import { entities } from './store/entities.ts';
 import { migrations } from './store/migrations/index.ts';
 import { createSessionStore } from './store/sql-store.ts';
 
-export interface OpenSessionStoreOptions {
-  /** `sqlite:FOLDER` or `postgres://…`. */
-  readonly databaseUrl: string;
-  /** PostgreSQL past a transaction pooler. Default: `databaseUrl`. */
-  readonly directUrl?: string | undefined;
-  readonly log: Logger;
-  /** Counts what happens. Default: nothing is counted. */
-  readonly metrics?: StoreMetrics | undefined;
+export interface OpenSessionStoreOptions extends OpenStoreOptions {
   /** True where this process is the only one that runs turns: then every turn found running has lost its engine. */
   readonly ownsAllEngines?: boolean;
 }
 
-export interface OpenedSessionStore extends AsyncDisposable {
-  readonly definition: ServiceDefinition<typeof SessionStoreService>;
-  readonly database: Database;
-  close(): Promise<void>;
-}
-
 /** Opens the database, brings it up to date, and puts the service on top. */
-export async function openSessionStore(options: OpenSessionStoreOptions): Promise<OpenedSessionStore> {
+export async function openSessionStore(
+  options: OpenSessionStoreOptions,
+): Promise<OpenedStore<typeof SessionStoreService>> {
   const { databaseUrl, directUrl, log, metrics } = options;
   const database = await openDatabase({
     url: databaseUrl,

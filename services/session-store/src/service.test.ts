@@ -14,10 +14,9 @@ import {
   reasonOf,
   TENANT_HEADER,
 } from '@agentx/service-kit';
-import type { ServiceChain, ServiceDefinition } from '@agentx/service-kit';
+import type { OpenedStore, ServiceChain, ServiceDefinition } from '@agentx/service-kit';
 import { temporaryFolder } from '@agentx/testing';
 import { openSessionStore } from './index.ts';
-import type { OpenedSessionStore } from './index.ts';
 import { log, userMessage } from './store/suite/harness.ts';
 import { beginRequest, createHolder, send } from './store/suite/holder.ts';
 
@@ -56,7 +55,7 @@ const agentId = 'agent';
 
 describe.each(transports)('the session store, %s', (_name, open) => {
   let folder: Awaited<ReturnType<typeof temporaryFolder>>;
-  let store: OpenedSessionStore;
+  let store: OpenedStore<typeof SessionStoreService>;
   let opened: Awaited<ReturnType<OpenTransport>>;
   let client: Client<typeof SessionStoreService>;
 

@@ -1,2 +1,1 @@
 export { openStateStore } from './open.ts';
-export type { OpenedStateStore, OpenStateStoreOptions } from './open.ts';

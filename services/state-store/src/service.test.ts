@@ -1,16 +1,16 @@
 import { createClient } from '@connectrpc/connect';
 import type { Client } from '@connectrpc/connect';
 import { createDirectTransport, createServiceChain, reasonOf, TENANT_HEADER } from '@agentx/service-kit';
+import type { OpenedStore } from '@agentx/service-kit';
 import { temporaryFolder } from '@agentx/testing';
 import { AgentStatus } from '@agentx/gen/agentx/common/v1/agent_pb.ts';
 import { StateStoreService } from '@agentx/gen/agentx/state/v1/state_service_pb.ts';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { pino } from 'pino';
 import { openStateStore } from './index.ts';
-import type { OpenedStateStore } from './index.ts';
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
-let store: OpenedStateStore;
+let store: OpenedStore<typeof StateStoreService>;
 let client: Client<typeof StateStoreService>;
 beforeEach(async () => {
   const log = pino({ level: 'silent' });

@@ -1,2 +1,1 @@
 export { openStatsStore } from './open.ts';
-export type { OpenedStatsStore, OpenStatsStoreOptions } from './open.ts';

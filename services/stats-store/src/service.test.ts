@@ -2,16 +2,16 @@ import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { createClient } from '@connectrpc/connect';
 import type { Client } from '@connectrpc/connect';
 import { createDirectTransport, createServiceChain, reasonOf, TENANT_HEADER } from '@agentx/service-kit';
+import type { OpenedStore } from '@agentx/service-kit';
 import { temporaryFolder } from '@agentx/testing';
 import { StopReason } from '@agentx/gen/agentx/common/v1/usage_pb.ts';
 import { GroupBy, StatisticsStoreService } from '@agentx/gen/agentx/stats/v1/stats_service_pb.ts';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { pino } from 'pino';
 import { openStatsStore } from './index.ts';
-import type { OpenedStatsStore } from './index.ts';
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
-let store: OpenedStatsStore;
+let store: OpenedStore<typeof StatisticsStoreService>;
 let client: Client<typeof StatisticsStoreService>;
 beforeEach(async () => {
   const log = pino({ level: 'silent' });

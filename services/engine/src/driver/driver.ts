@@ -64,6 +64,11 @@ export type DriverEvent =
   | { readonly type: 'message_delta'; readonly stopReason: StopReason; readonly usage: TokenUsage }
   | { readonly type: 'message_stop' };
 
+/** Whether the event brings something of the answer itself: the first that does ends the wait for it. */
+export function bringsContent({ type }: DriverEvent): boolean {
+  return type !== 'message_start' && type !== 'message_delta' && type !== 'message_stop';
+}
+
 /** A way to call models. Holds no state between calls. */
 export interface Driver {
   readonly name: 'anthropic' | 'simulated';

@@ -2,10 +2,10 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { timestampNow } from '@bufbuild/protobuf/wkt';
 import { AgentEventBatchSchema, AgentEventSchema } from '@agentx/gen/agentx/common/v1/event_pb.ts';
-import type { AgentEvent } from '@agentx/gen/agentx/common/v1/event_pb.ts';
 import { EventBatchSchema } from '@agentx/gen/agentx/session/v1/turn_log_pb.ts';
 import type { EventBatch } from '@agentx/gen/agentx/session/v1/turn_log_pb.ts';
-import type { CursorCodec } from '@agentx/service-kit';
+import { address } from '../turn/envelope.ts';
+import type { Envelope } from '../turn/envelope.ts';
 import type { Payload, StepPlace } from '../turn/payload.ts';
 import type { LiveEvent } from './live-turn.ts';
 
@@ -16,14 +16,9 @@ const FLUSH_BYTES = 16 * 1024;
 /** Past so many unwritten bytes the model's stream waits. */
 const BACKLOG_BYTES = 1024 * 1024;
 
-export interface TurnLogOptions {
-  readonly agentId: string;
-  readonly turnId: string;
-  readonly engineId: string;
-  readonly epoch: bigint;
+export interface TurnLogOptions extends Envelope {
   /** The agent's last sequence number before this holder's first. */
   readonly lastSeq: number;
-  readonly cursors: CursorCodec;
   /** Writes deltas. Retries by itself; its failure ends the log. */
   readonly append: (batch: EventBatch) => Promise<unknown>;
   /** Called after each write with the time since the batch's first event was made. */
@@ -60,7 +55,7 @@ interface Pending extends LiveEvent {
 }
 
 export function createTurnLog(options: TurnLogOptions): TurnLog {
-  const { agentId, turnId, engineId, epoch, cursors } = options;
+  const { turnId, engineId, epoch } = options;
   let lastSeq = options.lastSeq;
   /** The batch that is being filled: encoded once, as the log keeps it. */
   let encoded = new BinaryWriter();
@@ -90,18 +85,9 @@ export function createTurnLog(options: TurnLogOptions): TurnLog {
     encoded.tag(AgentEventBatchSchema.field.events.number, WireType.LengthDelimited).bytes(bytes);
     encodedBytes += bytes.length;
     lastSeq += 1;
-    const live = { seq: lastSeq, event: addressed(event, lastSeq), fact };
+    const live = { seq: lastSeq, event: address(event, lastSeq, options), fact };
     if (fact || unseen.length > 0) unseen.push(live);
     else options.publish(live);
-  }
-
-  /** What is the same for a whole batch is left out of the log and filled in for readers. */
-  function addressed(event: AgentEvent, seq: number): AgentEvent {
-    event.agentId = agentId;
-    event.turnId = turnId;
-    event.engineId = engineId;
-    event.cursor = cursors.encode(epoch, seq);
-    return event;
   }
 
   function takeBatch(): EventBatch {

@@ -18,6 +18,7 @@ import { openAgent } from '../agents.ts';
 import type { Engine } from '../engine.ts';
 import { actingFor } from '../stores.ts';
 import { followFromStart, followLog } from '../turn/follow.ts';
+import type { EventGroups, FollowRequest } from '../turn/follow.ts';
 import { streamEvents } from './stream-events.ts';
 
 const POLICIES: Record<number, BusyPolicy> = {
@@ -34,21 +35,19 @@ export const receive = (engine: Engine): Handler<typeof EngineService.method.rec
         'this engine is being stopped: try again, another one answers',
       );
     const { tenantId } = identity;
-    const { agentId } = request;
     const requestId = request.requestId === '' ? randomUUID() : request.requestId;
     const askedMs = performance.now();
     const { outcome } = await begin(engine, tenantId, { ...request, requestId });
+    const { parts } = engine.options;
     switch (outcome.case) {
       case 'begun': {
         const reader = engine.start(tenantId, outcome.value, askedMs);
         try {
           const turn = turnOf(outcome.value.turn);
           yield { event: accepted(engine, turn, requestId, false) };
-          const follow = { tenantId, agentId, turnId: turn.turnId, after: turn.start, follow: true };
-          const events = streamEvents(engine, agentId, turn.turnId, signal, (until) =>
-            followFromStart(engine.options.parts.stores, reader, follow, until),
+          yield* eventsOf(engine, tenantId, turn, signal, (follow, until) =>
+            followFromStart(parts.stores, reader, follow, until),
           );
-          for await (const event of events) yield { event };
           return;
         } finally {
           // A client that leaves right after turn_accepted never began to read.
@@ -60,17 +59,28 @@ export const receive = (engine: Engine): Handler<typeof EngineService.method.rec
         const running = engine.running.get(turn.turnId);
         running?.attached();
         yield { event: accepted(engine, turn, requestId, true) };
-        const follow = { tenantId, agentId, turnId: turn.turnId, after: turn.start, follow: true };
-        const events = streamEvents(engine, agentId, turn.turnId, signal, (until) =>
-          followLog(engine.options.parts.stores, running, follow, until),
+        yield* eventsOf(engine, tenantId, turn, signal, (follow, until) =>
+          followLog(parts.stores, running, follow, until),
         );
-        for await (const event of events) yield { event };
         return;
       }
       default:
         throw new Error(`the session store answered BeginTurn with ${outcome.case ?? 'nothing'}`);
     }
   };
+
+/** All events of a turn, from its first. */
+async function* eventsOf(
+  engine: Engine,
+  tenantId: string,
+  { agentId, turnId, start }: AcceptedTurn,
+  signal: AbortSignal,
+  read: (follow: FollowRequest, signal: AbortSignal) => EventGroups,
+) {
+  const follow = { tenantId, agentId, turnId, after: start, follow: true };
+  const events = streamEvents(engine, agentId, turnId, signal, (until) => read(follow, until));
+  for await (const event of events) yield { event };
+}
 
 async function begin(engine: Engine, tenantId: string, request: ReceiveRequest): Promise<BeginTurnResponse> {
   const { parts, autoCreateAgents, defaultModel, engineId, leaseTtlMs } = engine.options;

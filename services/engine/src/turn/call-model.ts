@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Message } from '@agentx/gen/agentx/common/v1/message_pb.ts';
 import type { AssistantCommitted } from '@agentx/gen/agentx/session/v1/turn_log_pb.ts';
-import { DriverError } from '../driver/driver.ts';
-import type { DriverEvent, ModelRequest } from '../driver/driver.ts';
+import { bringsContent, DriverError } from '../driver/driver.ts';
+import type { ModelRequest } from '../driver/driver.ts';
 import { EMPTY_ANSWER, foldAnswer } from './answer.ts';
 import type { Answer } from './answer.ts';
 import { commit } from './commit.ts';
@@ -14,13 +14,6 @@ import { createToolCallIds } from './tool-call-ids.ts';
 const MAX_ATTEMPTS = 3;
 const RETRY_MS = 500;
 const DEFAULT_OUTPUT_TOKENS = 8192;
-
-/** Events that bring nothing of the answer itself. */
-const ENVELOPE: ReadonlySet<DriverEvent['type']> = new Set([
-  'message_start',
-  'message_delta',
-  'message_stop',
-]);
 
 /** A complete answer and the attempt that brought it. */
 export interface Answered {
@@ -90,7 +83,7 @@ async function* streamAnswer(
     const event = withUniqueIds(said);
     const [next, outputs] = foldAnswer(answer, event);
     answer = next;
-    if (!ENVELOPE.has(event.type)) tally.ttftMs ??= performance.now() - tally.startMs;
+    if (bringsContent(event)) tally.ttftMs ??= performance.now() - tally.startMs;
     for (const payload of outputs) turnLog.append(payload, place);
     const backlog = turnLog.backlog();
     if (backlog !== undefined) await backlog;

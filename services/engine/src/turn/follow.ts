@@ -1,9 +1,10 @@
 import type { AgentEvent } from '@agentx/gen/agentx/common/v1/event_pb.ts';
+import { createCursorCodec } from '@agentx/service-kit';
 import type { LogPlace } from '@agentx/service-kit';
-import type { LiveReader } from '../presenters/live-turn.ts';
+import type { LiveEnd, LiveReader } from '../presenters/live-turn.ts';
 import { actingFor } from '../stores.ts';
 import type { Stores } from '../stores.ts';
-import { readBatch } from './open-turn.ts';
+import { readBatch } from './envelope.ts';
 import type { RunningTurn } from '../running-turns.ts';
 
 export interface FollowRequest {
@@ -23,7 +24,7 @@ interface Progress {
 }
 
 /** Events in the order of the log, in groups as they come. */
-type EventGroups = AsyncGenerator<readonly AgentEvent[], void>;
+export type EventGroups = AsyncGenerator<readonly AgentEvent[], void>;
 
 /** Events of an agent after a place, from the log, and from this engine where it runs the turn. No gap, no duplicate. */
 export async function* followLog(
@@ -58,13 +59,11 @@ export async function* followFromStart(
   if (end !== 'ended' && !signal.aborted) yield* readLog(stores, request, progress, signal);
 }
 
-type LiveOutcome = 'ended' | 'behind' | 'lost';
-
 async function* withReader(
   reader: LiveReader,
   signal: AbortSignal,
-  read: () => AsyncGenerator<readonly AgentEvent[], LiveOutcome>,
-): AsyncGenerator<readonly AgentEvent[], LiveOutcome> {
+  read: () => AsyncGenerator<readonly AgentEvent[], LiveEnd>,
+): AsyncGenerator<readonly AgentEvent[], LiveEnd> {
   const leave = () => {
     reader.close();
   };
@@ -85,7 +84,7 @@ async function* catchUp(
   reader: LiveReader,
   progress: Progress,
   signal: AbortSignal,
-): AsyncGenerator<readonly AgentEvent[], LiveOutcome> {
+): AsyncGenerator<readonly AgentEvent[], LiveEnd> {
   // What readers have seen may not be in the log yet. A reader that leaves does not wait for it.
   const flushed = await unlessAborted(running.flush(), signal);
   if (flushed !== true) return 'lost';
@@ -114,7 +113,7 @@ async function unlessAborted<T>(value: Promise<T>, signal: AbortSignal): Promise
 async function* readLive(
   reader: LiveReader,
   progress: Progress,
-): AsyncGenerator<readonly AgentEvent[], LiveOutcome> {
+): AsyncGenerator<readonly AgentEvent[], LiveEnd> {
   for (;;) {
     const next = await reader.next();
     if (typeof next === 'string') return next;
@@ -135,6 +134,7 @@ async function* readLog(
   signal: AbortSignal,
 ): EventGroups {
   const { place } = progress;
+  const agent = { agentId, cursors: createCursorCodec(tenantId, agentId) };
   const rows = stores.session.tailEvents(
     { agentId, turnId, follow, ...(place && { after: place }) },
     actingFor(tenantId, { signal }),
@@ -142,7 +142,7 @@ async function* readLog(
   for await (const { batch } of rows) {
     if (batch === undefined) continue;
     const after = progress.place;
-    const events = readBatch(tenantId, agentId, batch);
+    const events = readBatch(batch, agent);
     const fresh = after?.epoch === batch.epoch ? events.filter(({ seq }) => BigInt(seq) > after.seq) : events;
     progress.place = { epoch: batch.epoch, seq: batch.lastSeq };
     if (fresh.length > 0) yield fresh.map(({ event }) => event);

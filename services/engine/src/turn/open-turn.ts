@@ -1,9 +1,7 @@
-import { fromBinary } from '@bufbuild/protobuf';
 import { durationFromMs } from '@bufbuild/protobuf/wkt';
-import { AgentEventBatchSchema } from '@agentx/gen/agentx/common/v1/event_pb.ts';
 import type { Lease, LeaseRef, TurnRecord } from '@agentx/gen/agentx/session/v1/turn_log_pb.ts';
 import { createCursorCodec } from '@agentx/service-kit';
-import type { Logger } from '@agentx/service-kit';
+import type { CursorCodec, Logger } from '@agentx/service-kit';
 import type { ObservedTurn } from '../observer.ts';
 import { createLiveTurn } from '../presenters/live-turn.ts';
 import type { LiveTurn } from '../presenters/live-turn.ts';
@@ -38,6 +36,8 @@ export interface OpenTurnOptions {
 export interface OpenTurn {
   readonly context: TurnContext;
   readonly live: LiveTurn;
+  /** Of the agent. */
+  readonly cursors: CursorCodec;
   close(): void;
 }
 
@@ -50,6 +50,7 @@ export function openTurn(held: HeldTurn, options: OpenTurnOptions): OpenTurn {
   const log = options.log.child({ tenantId, agentId, turnId, epoch: Number(epoch) });
   const leaseTtl = durationFromMs(leaseTtlMs);
   const live = createLiveTurn(epoch);
+  const cursors = createCursorCodec(tenantId, agentId);
   const stopped = new AbortController();
   const states = createStatePresenter({
     agentId,
@@ -86,7 +87,7 @@ export function openTurn(held: HeldTurn, options: OpenTurnOptions): OpenTurn {
     engineId,
     epoch,
     lastSeq: Number(lastSeq),
-    cursors: createCursorCodec(tenantId, agentId),
+    cursors,
     append: (batch) =>
       persist(context, (call) => parts.stores.session.appendEvents({ lease: ref, leaseTtl, batch }, call)),
     onWritten: observed.batchWritten,
@@ -130,27 +131,10 @@ export function openTurn(held: HeldTurn, options: OpenTurnOptions): OpenTurn {
   return {
     context,
     live,
+    cursors,
     close: () => {
       keeper.stop();
       options.signal.removeEventListener('abort', onStopping);
     },
   };
-}
-
-/** Events of a row of the log as readers see them. */
-export function readBatch(
-  tenantId: string,
-  agentId: string,
-  batch: { firstSeq: bigint; epoch: bigint; turnId: string; engineId: string; events: Uint8Array },
-) {
-  const cursors = createCursorCodec(tenantId, agentId);
-  const { events } = fromBinary(AgentEventBatchSchema, batch.events);
-  return events.map((event, index) => {
-    const seq = Number(batch.firstSeq) + index;
-    event.agentId = agentId;
-    event.turnId = batch.turnId;
-    event.engineId = batch.engineId;
-    event.cursor = cursors.encode(batch.epoch, seq);
-    return { seq, event };
-  });
 }

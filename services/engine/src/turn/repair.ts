@@ -1,10 +1,9 @@
-import { create } from '@bufbuild/protobuf';
 import { AttemptStatus, ToolRunStatus } from '@agentx/gen/agentx/common/v1/turn_pb.ts';
 import type { ModelAttempt, Step } from '@agentx/gen/agentx/common/v1/turn_pb.ts';
 import { StopReason } from '@agentx/gen/agentx/common/v1/usage_pb.ts';
-import { GetMessagesRequestSchema } from '@agentx/gen/agentx/session/v1/session_service_pb.ts';
-import { actingFor } from '../stores.ts';
+import { DEFAULT_PAGE_SIZE } from '@agentx/service-kit';
 import type { TurnContext } from './context.ts';
+import { readMessages } from './read-messages.ts';
 import { finish, lost } from './run-turn.ts';
 import type { AttemptCost } from './usage.ts';
 
@@ -53,15 +52,12 @@ function costOf({ parts }: TurnContext, attempt: ModelAttempt): AttemptCost {
 }
 
 /** Id of the turn's last answer: only its calls may lack results, since no model is called before all are there. */
-async function findLastAnswer({ parts, tenantId, agentId, turnId, signal }: TurnContext): Promise<string> {
-  const request = create(GetMessagesRequestSchema, { agentId, newestFirst: true });
-  for (;;) {
-    const page = await parts.stores.session.getMessages(request, actingFor(tenantId, { signal }));
-    const found = page.messages.find(
-      (message) => message.body.case === 'assistant' || message.turnId !== turnId,
-    );
-    if (found !== undefined) return found.turnId === turnId ? found.messageId : '';
-    if (page.nextPageToken === '') return '';
-    request.pageToken = page.nextPageToken;
+async function findLastAnswer(context: TurnContext): Promise<string> {
+  const { turnId } = context;
+  // The end of a history is all that is needed of it, most often.
+  for await (const message of readMessages(context, { newestFirst: true, pageSize: DEFAULT_PAGE_SIZE })) {
+    if (message.turnId !== turnId) return '';
+    if (message.body.case === 'assistant') return message.messageId;
   }
+  return '';
 }

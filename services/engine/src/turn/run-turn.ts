@@ -1,24 +1,20 @@
-import { create } from '@bufbuild/protobuf';
 import type { Message } from '@agentx/gen/agentx/common/v1/message_pb.ts';
 import { StopReason } from '@agentx/gen/agentx/common/v1/usage_pb.ts';
-import { GetMessagesRequestSchema } from '@agentx/gen/agentx/session/v1/session_service_pb.ts';
 import { DomainError, reasonOf } from '@agentx/service-kit';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { DriverError } from '../driver/driver.ts';
 import { runLoop } from '../loop.ts';
 import { deliver } from '../presenters/turn-presenter.ts';
-import { actingFor } from '../stores.ts';
 import type { TurnContext } from './context.ts';
 import { endTurn } from './end-turn.ts';
 import type { TurnEnding } from './end-turn.ts';
 import { LeaseLostError } from './lease-keeper.ts';
+import { readMessages } from './read-messages.ts';
 
 /** The engine stops before the turn has ended. */
 export class EngineStoppingError extends Error {
   override readonly name = 'EngineStoppingError';
 }
-
-const HISTORY_PAGE = 1000;
 
 /**
  * Runs a held turn to its end and tells the other stores of it. Never rejects.
@@ -28,7 +24,9 @@ const HISTORY_PAGE = 1000;
 export async function runTurn(context: TurnContext): Promise<'ended' | 'lost'> {
   let ending: TurnEnding;
   try {
-    ending = await runLoop(context, await readHistory(context));
+    const history: Message[] = [];
+    for await (const message of readMessages(context)) history.push(message);
+    ending = await runLoop(context, history);
   } catch (thrown) {
     if (thrown instanceof LeaseLostError) return lost(context, thrown);
     // Whatever an abort broke off fails in its own way; what counts is why.
@@ -60,17 +58,6 @@ export async function finish(context: TurnContext, ending: TurnEnding): Promise<
 export function lost(context: TurnContext, error: unknown): 'lost' {
   context.log.warn({ err: error }, 'the turn is left to whoever notices it');
   return 'lost';
-}
-
-async function readHistory({ parts, tenantId, agentId, signal }: TurnContext): Promise<Message[]> {
-  const history: Message[] = [];
-  const request = create(GetMessagesRequestSchema, { agentId, pageSize: HISTORY_PAGE });
-  for (;;) {
-    const page = await parts.stores.session.getMessages(request, actingFor(tenantId, { signal }));
-    history.push(...page.messages);
-    if (page.nextPageToken === '') return history;
-    request.pageToken = page.nextPageToken;
-  }
 }
 
 /** What the user is told. Internals stay in the log of the engine. */

@@ -1,8 +1,6 @@
-import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { SQLInputValue, StatementSync } from 'node:sqlite';
 import type { DatabaseConnection, QueryResult } from 'kysely';
-import { makeOwnFolder } from '../../folders/own-folder.ts';
 import type { BindValue } from '../parameters.ts';
 import { checkParameters } from '../parameters.ts';
 
@@ -17,11 +15,10 @@ const maxCachedStatements = 256;
 const maxWalBytes = 64 * 1024 * 1024;
 
 /**
- * Opens (or creates) the file: every commit is synced, readers outside do not block us, foreign keys hold.
+ * Opens (or creates) the file in a folder that exists: every commit is synced, readers outside do not block us, foreign keys hold.
  * `busy_timeout` is short because waiting for another process's write would stop the whole event loop.
  */
 export function openSqlite(file: string): SqliteConnection {
-  makeOwnFolder(dirname(file), 'AGENTX_DATABASE_URL');
   const database = new DatabaseSync(file);
   database.exec(`
     pragma busy_timeout = 250;
